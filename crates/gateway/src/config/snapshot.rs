@@ -1,0 +1,41 @@
+//! The configuration as requests see it: compiled, immutable, shared by all workers.
+
+use std::time::Duration;
+
+use crate::router::Router;
+use crate::upstream::Upstream;
+
+/// Everything that a routes file means, ready to serve.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Finds the route of a request; its answers are indices into `routes`.
+    pub router: Router,
+    /// The routes, in the order of the file.
+    pub routes: Box<[Route]>,
+    /// The upstreams that routes point to. Routes with the same targets do not share one.
+    pub upstreams: Box<[Upstream]>,
+    /// How many connection pools a worker needs: one more than the largest [`Endpoint::pool`].
+    ///
+    /// [`Endpoint::pool`]: crate::upstream::Endpoint::pool
+    pub pools: usize,
+}
+
+/// What happens to the requests of one route.
+#[derive(Debug)]
+pub struct Route {
+    /// The route's name in logs; its path pattern where the file gives no name. Unique.
+    pub name: Box<str>,
+    /// Index into [`Snapshot::upstreams`].
+    pub upstream: usize,
+    /// Removed from the start of the path before forwarding, at a segment boundary: no slash at its end.
+    /// Empty when nothing is stripped.
+    pub strip_prefix: Box<str>,
+    /// The client's `Host` goes to the backend, instead of the target's.
+    pub preserve_host: bool,
+    /// A valid JWT is needed.
+    pub require_auth: bool,
+    /// Responses may be cached.
+    pub cacheable: bool,
+    /// From the request's head to the response's head.
+    pub timeout: Duration,
+}

@@ -1,0 +1,1 @@
+//! The gateway as a library: `main.rs` is a thin shell around [`cli`].

@@ -1,0 +1,3 @@
+//! The program `api-gateway`.
+
+fn main() {}

@@ -1,0 +1,5 @@
+//! Load balancing as pure state machines: no sockets, no clock, no locks.
+
+mod weighted_round_robin;
+
+pub use weighted_round_robin::{WeightedRoundRobin, WeightsError};

@@ -1,0 +1,2 @@
+//! Behaviour of the real program over real sockets.
+#![allow(missing_docs)]
