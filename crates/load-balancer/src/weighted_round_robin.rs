@@ -33,7 +33,9 @@ pub enum WeightsError {
     #[error("at least one weight must be greater than 0")]
     NothingToPick,
     /// The weights, reduced, still need a round of this many picks.
-    #[error("the weights need a round of {0} picks; at most {MAX_ROUND} are allowed: use smaller or rounder weights")]
+    #[error(
+        "the weights need a round of {0} picks; at most {MAX_ROUND} are allowed: use smaller or rounder weights"
+    )]
     RoundTooLong(u64),
 }
 
@@ -43,16 +45,24 @@ impl WeightedRoundRobin {
     /// # Errors
     /// When no weight is above zero, and when the reduced weights add up to more than [`MAX_ROUND`].
     pub fn new(weights: &[u32]) -> Result<Self, WeightsError> {
-        let divisor = weights.iter().fold(0, |divisor, &weight| gcd(divisor, weight));
+        let divisor = weights
+            .iter()
+            .fold(0, |divisor, &weight| gcd(divisor, weight));
         if divisor == 0 {
             return Err(WeightsError::NothingToPick);
         }
-        let weights: Vec<i64> = weights.iter().map(|&weight| i64::from(weight / divisor)).collect();
+        let weights: Vec<i64> = weights
+            .iter()
+            .map(|&weight| i64::from(weight / divisor))
+            .collect();
         let total: i64 = weights.iter().sum();
         if total.unsigned_abs() > MAX_ROUND {
             return Err(WeightsError::RoundTooLong(total.unsigned_abs()));
         }
-        Ok(Self { round: smooth_round(&weights, total), turn: AtomicUsize::new(0) })
+        Ok(Self {
+            round: smooth_round(&weights, total),
+            turn: AtomicUsize::new(0),
+        })
     }
 
     /// The index of the endpoint whose turn it is.
@@ -129,8 +139,14 @@ mod tests {
 
     #[test]
     fn weights_that_pick_nothing_are_refused() {
-        assert_eq!(WeightedRoundRobin::new(&[]).unwrap_err(), WeightsError::NothingToPick);
-        assert_eq!(WeightedRoundRobin::new(&[0, 0]).unwrap_err(), WeightsError::NothingToPick);
+        assert_eq!(
+            WeightedRoundRobin::new(&[]).unwrap_err(),
+            WeightsError::NothingToPick
+        );
+        assert_eq!(
+            WeightedRoundRobin::new(&[0, 0]).unwrap_err(),
+            WeightsError::NothingToPick
+        );
     }
 
     #[test]

@@ -1,0 +1,391 @@
+//! One client connection, from its first byte to its close.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::{Method, Request, Response, StatusCode, Version};
+
+use super::response::Sending;
+use super::stream::{Client, RequestBody, Stream};
+use super::{Drain, End, Exchange, Outcome, ServerConfig, Service};
+use crate::body::{Body, BodyError};
+use crate::deadline::Deadline;
+use crate::head::{HeadError, Progress, RequestHead, parse_request};
+use crate::io::Io;
+use crate::tunnel::{Tunnel, TunnelEnd, Upgraded};
+
+/// What an HTTP/2 client with prior knowledge says first (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// A request's body that the answer did not wait for is read to its end when no more than this is left of it;
+/// otherwise the connection is closed.
+const MOST_DISCARDED: u64 = 64 * 1024;
+/// How long a client may go on sending to a connection that has been closed towards it: an immediate close would
+/// reset the connection and could destroy the answer on its way (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How the service of a connection ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// The connection is closed.
+    Closed,
+    /// The client speaks HTTP/2: the connection, and what has been read from it.
+    Http2(Io, BytesMut),
+}
+
+/// What comes next on a connection.
+enum Next {
+    Request(Box<RequestHead>),
+    Refused(HeadError),
+    Http2,
+    Closed,
+}
+
+/// What is known of a request once its head has been handed to the service.
+struct Present {
+    method: Method,
+    version: Version,
+    persists: bool,
+    upgrades: bool,
+}
+
+/// Serves the requests that come in on `io`, one after the other, until either side has had enough.
+pub async fn serve<S: Service>(io: Io, service: &S, config: &ServerConfig, drain: &Drain) -> Ended {
+    let stream = Rc::new(RefCell::new(Stream::new(
+        io,
+        BytesMut::new(),
+        config.request_body_idle,
+    )));
+    let _registration = poll_fn(|context| Poll::Ready(drain.register(context.waker()))).await;
+    let mut fresh = true;
+    loop {
+        let persists = match next(&stream, config, drain, fresh).await {
+            Next::Request(head) => exchange(&stream, *head, service, config, drain).await,
+            Next::Refused(error) => {
+                refuse(&stream, service.refuse(error), config).await;
+                false
+            }
+            Next::Http2 => return hand_over(stream),
+            Next::Closed => return Ended::Closed,
+        };
+        if !persists {
+            return Ended::Closed;
+        }
+        fresh = false;
+    }
+}
+
+/// Waits for the next request's head.
+async fn next(stream: &RefCell<Stream>, config: &ServerConfig, drain: &Drain, fresh: bool) -> Next {
+    let (mut progress, mut begun) = (Progress::default(), false);
+    stream.borrow_mut().write.release();
+    poll_fn(|context| {
+        let stream = &mut *stream.borrow_mut();
+        loop {
+            if !stream.read.is_empty() {
+                if fresh && is_preface(stream.read.bytes()) {
+                    if stream.read.len() >= HTTP2_PREFACE.len() {
+                        return Poll::Ready(Next::Http2);
+                    }
+                } else {
+                    match parse_request(stream.read.bytes(), &config.head, &mut progress) {
+                        Ok(Some(head)) => return Poll::Ready(Next::Request(Box::new(head))),
+                        Ok(None) => {}
+                        Err(error) => return Poll::Ready(Next::Refused(error)),
+                    }
+                }
+            }
+            if !begun {
+                if drain.has_begun() && stream.read.is_empty() {
+                    return Poll::Ready(Next::Closed);
+                }
+                begun = !stream.read.is_empty();
+                stream.read_deadline.set(if begun {
+                    config.head_timeout
+                } else {
+                    config.keep_alive
+                });
+            }
+            match stream.read.poll_fill(&mut stream.io, 0, context) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(Next::Closed),
+                Poll::Pending => {
+                    ready!(stream.read_deadline.poll_passed(context));
+                    return Poll::Ready(if begun {
+                        Next::Refused(HeadError::TimedOut)
+                    } else {
+                        Next::Closed
+                    });
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// Whether `buffer` is the HTTP/2 preface, or may become it. No method is called `PRI` (RFC 9113 §11.6).
+fn is_preface(buffer: &[u8]) -> bool {
+    let length = buffer.len().min(HTTP2_PREFACE.len());
+    buffer[..length] == HTTP2_PREFACE[..length]
+}
+
+fn hand_over(stream: Rc<RefCell<Stream>>) -> Ended {
+    match Rc::try_unwrap(stream) {
+        Ok(stream) => {
+            let stream = stream.into_inner();
+            Ended::Http2(stream.io, stream.read.into_bytes())
+        }
+        Err(_) => Ended::Closed,
+    }
+}
+
+/// Answers one request. Whether the connection takes another one.
+async fn exchange<S: Service>(
+    stream: &Rc<RefCell<Stream>>,
+    head: RequestHead,
+    service: &S,
+    config: &ServerConfig,
+    drain: &Drain,
+) -> bool {
+    stream.borrow_mut().begin(&head);
+    let present = Present {
+        method: head.method.clone(),
+        version: head.version,
+        persists: head.persists,
+        upgrades: head.upgrades,
+    };
+    let client = Client::new(stream, head.version);
+    let request = into_request(head, stream);
+    let Some((response, record)) = answer(stream, service.call(request, client)).await else {
+        return false;
+    };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return switch(stream, response, record, &present, config).await;
+    }
+    let persists = present.persists && !drain.has_begun() && may_follow(&stream.borrow(), &present);
+    let mut sending = Sending::begin(
+        stream,
+        response,
+        &present.method,
+        present.version,
+        !persists,
+        config.write_idle,
+    );
+    let end = poll_fn(|context| sending.poll(stream, context)).await;
+    let received = stream.borrow().received;
+    record.finish(Outcome {
+        received,
+        sent: sending.sent,
+        end,
+    });
+    match end {
+        End::Complete if persists && !sending.ends_with_connection() => {
+            drop(sending);
+            discard(stream, config.request_body_idle).await
+        }
+        End::Complete => {
+            drop(sending);
+            linger(stream).await;
+            false
+        }
+        End::ClientGone => false,
+        End::BodyFailed(_) => {
+            if sending.ends_with_connection() {
+                // A plain close would be the regular end of this body.
+                stream.borrow().io.reset_on_close();
+            }
+            false
+        }
+    }
+}
+
+fn into_request(head: RequestHead, stream: &Rc<RefCell<Stream>>) -> Request<Body> {
+    let body = if stream.borrow().body.is_done() {
+        Body::empty()
+    } else {
+        Body::request(RequestBody::new(stream))
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = head.target;
+    *request.version_mut() = head.version;
+    *request.headers_mut() = head.headers;
+    request
+}
+
+/// Drives the service until it has an answer; `None` when the client goes away before that.
+async fn answer<T>(stream: &RefCell<Stream>, call: impl Future<Output = T>) -> Option<T> {
+    let mut call = pin!(call);
+    poll_fn(|context| {
+        if let Poll::Ready(answer) = call.as_mut().poll(context) {
+            return Poll::Ready(Some(answer));
+        }
+        let stream = &mut *stream.borrow_mut();
+        // Interim answers.
+        if let Poll::Ready(Err(_)) = stream.poll_flush(context) {
+            return Poll::Ready(None);
+        }
+        // While the body is being read, the reader learns of the client's end.
+        if stream.body.is_done() {
+            stream.poll_gone(context).map(|()| None)
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// Whether another request may follow on the connection, as far as the present one is concerned.
+fn may_follow(stream: &Stream, present: &Present) -> bool {
+    // What a client sends on the strength of an upgrade that was refused must not be taken for a request.
+    if present.upgrades {
+        return false;
+    }
+    // A client that has not been told to continue may or may not send its body (RFC 9110 §10.1.1).
+    let body_is_near = stream
+        .body
+        .remaining()
+        .is_some_and(|left| left <= MOST_DISCARDED);
+    body_is_near && (!stream.owes_continue || stream.body.is_done())
+}
+
+/// Reads what is left of the request's body. Whether the connection is ready for the next request.
+async fn discard(stream: &RefCell<Stream>, idle: Duration) -> bool {
+    let mut deadline = Deadline::default();
+    poll_fn(|context| {
+        let stream = &mut *stream.borrow_mut();
+        loop {
+            if stream.body.is_done() {
+                return Poll::Ready(true);
+            }
+            match stream.poll_body(context) {
+                Poll::Ready(Some(Ok(_)) | None) => {}
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
+                Poll::Pending => {
+                    if !deadline.is_set() {
+                        deadline.set(idle);
+                    }
+                    return deadline.poll_passed(context).map(|()| false);
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// Ends the sending side and reads on for a while, so that the answer arrives.
+async fn linger(stream: &RefCell<Stream>) {
+    let mut deadline = Deadline::default();
+    deadline.set(LINGER);
+    poll_fn(|context| {
+        let stream = &mut *stream.borrow_mut();
+        if ready!(stream.io.poll_shutdown(context)).is_err() {
+            return Poll::Ready(());
+        }
+        loop {
+            stream.read.bytes().clear();
+            match stream.read.poll_fill(&mut stream.io, 0, context) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return deadline.poll_passed(context),
+            }
+        }
+    })
+    .await;
+}
+
+/// Answers what is no acceptable request, and closes.
+async fn refuse<E: Exchange>(
+    stream: &RefCell<Stream>,
+    answer: (Response<Body>, E),
+    config: &ServerConfig,
+) {
+    let (response, record) = answer;
+    stream.borrow_mut().body = crate::decoder::Decoder::Fixed(0);
+    let mut sending = Sending::begin(
+        stream,
+        response,
+        &Method::GET,
+        Version::HTTP_11,
+        true,
+        config.write_idle,
+    );
+    let end = poll_fn(|context| sending.poll(stream, context)).await;
+    record.finish(Outcome {
+        received: 0,
+        sent: sending.sent,
+        end,
+    });
+    if end == End::Complete {
+        linger(stream).await;
+    }
+}
+
+/// Passes the switch of protocols on to the client, then bytes both ways. The connection ends with it.
+async fn switch<E: Exchange>(
+    stream: &RefCell<Stream>,
+    response: Response<Body>,
+    record: E,
+    present: &Present,
+    config: &ServerConfig,
+) -> bool {
+    let (head, body) = response.into_parts();
+    let upgraded = match body.into_upgraded() {
+        Ok(upgraded) if present.upgrades => upgraded,
+        // A service that switches protocols unasked, or without a connection to switch to.
+        _ => {
+            let end = End::BodyFailed(BodyError::Malformed(
+                "the protocol was switched without need",
+            ));
+            record.finish(Outcome {
+                received: 0,
+                sent: 0,
+                end,
+            });
+            return false;
+        }
+    };
+    let head = Response::from_parts(head, Body::empty());
+    let mut sending = Sending::begin(
+        stream,
+        head,
+        &present.method,
+        present.version,
+        false,
+        config.write_idle,
+    );
+    let end = poll_fn(|context| sending.poll(stream, context)).await;
+    if end != End::Complete {
+        record.finish(Outcome {
+            received: 0,
+            sent: 0,
+            end,
+        });
+        return false;
+    }
+    record.finish(run_tunnel(stream, upgraded, config.tunnel_idle).await);
+    false
+}
+
+async fn run_tunnel(stream: &RefCell<Stream>, upgraded: Box<Upgraded>, idle: Duration) -> Outcome {
+    let mut tunnel = Tunnel::new(upgraded, idle);
+    let tunnelled = poll_fn(|context: &mut Context<'_>| {
+        let stream = &mut *stream.borrow_mut();
+        tunnel.poll(&mut stream.io, &mut stream.read, context)
+    })
+    .await;
+    let end = match tunnelled.end {
+        TunnelEnd::Closed => End::Complete,
+        TunnelEnd::Broken => End::BodyFailed(BodyError::Truncated),
+        TunnelEnd::Idle => End::BodyFailed(BodyError::TimedOut),
+    };
+    Outcome {
+        received: tunnelled.received,
+        sent: tunnelled.sent,
+        end,
+    }
+}

@@ -1,0 +1,195 @@
+//! What a client connection shares with the body that is being read from it.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode, Version};
+use http_body::Frame;
+
+use crate::body::BodyError;
+use crate::deadline::Deadline;
+use crate::decoder::{BodyFrame, Decoder};
+use crate::head::{RequestHead, push_informational};
+use crate::io::Io;
+use crate::read_buffer::ReadBuffer;
+use crate::write_queue::WriteQueue;
+
+/// How much of further requests is read ahead while one is being answered: reading is the only way to learn that
+/// the client has gone.
+const READ_AHEAD: usize = 16 * 1024;
+/// Interim answers that the client does not read are dropped beyond this many bytes.
+const MOST_INTERIM: usize = 64 * 1024;
+
+/// A client connection.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) io: Io,
+    pub(super) read: ReadBuffer,
+    pub(super) write: WriteQueue,
+    /// Of the head, of the pause between requests, of the request's body.
+    pub(super) read_deadline: Deadline,
+    /// Of an answer that the client is slow to take.
+    pub(super) write_deadline: Deadline,
+    /// The present request's body.
+    pub(super) body: Decoder,
+    /// Bytes of it that have been read.
+    pub(super) received: u64,
+    /// The client waits for `100 Continue`, and has not been told.
+    pub(super) owes_continue: bool,
+    body_idle: Duration,
+    /// Counts requests: a body kept longer than its request must not read another one's.
+    turn: u64,
+}
+
+impl Stream {
+    pub(super) fn new(io: Io, buffered: BytesMut, body_idle: Duration) -> Self {
+        Self {
+            io,
+            read: ReadBuffer::with(buffered),
+            write: WriteQueue::default(),
+            read_deadline: Deadline::default(),
+            write_deadline: Deadline::default(),
+            body: Decoder::Fixed(0),
+            received: 0,
+            owes_continue: false,
+            body_idle,
+            turn: 0,
+        }
+    }
+
+    /// Prepares for the body behind `head`.
+    pub(super) fn begin(&mut self, head: &RequestHead) {
+        self.turn += 1;
+        self.body = Decoder::new(head.body);
+        self.received = 0;
+        self.owes_continue = head.expects_continue;
+        self.read_deadline.clear();
+    }
+
+    /// Ready when the client is gone. Bytes of its next requests are kept.
+    pub(super) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.read.len() < READ_AHEAD {
+            match ready!(self.read.poll_fill(&mut self.io, 0, context)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+        Poll::Pending
+    }
+
+    pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write.poll_flush(&mut self.io, context)
+    }
+
+    pub(super) fn poll_body(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<BodyFrame, BodyError>>> {
+        if self.owes_continue {
+            self.owes_continue = false;
+            // Not needed once the body has begun to arrive (RFC 9110 §10.1.1).
+            if self.read.is_empty() {
+                self.write
+                    .small()
+                    .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+        }
+        // What a broken connection means for the request is told by reading from it.
+        let _ = self.poll_flush(context);
+        match self.body.poll_frame(&mut self.io, &mut self.read, context) {
+            Poll::Ready(Ok(frame)) => {
+                self.read_deadline.clear();
+                if let Some(BodyFrame::Data(data)) = &frame {
+                    self.received += data.len() as u64;
+                }
+                Poll::Ready(frame.map(Ok))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error))),
+            Poll::Pending => {
+                if !self.read_deadline.is_set() {
+                    self.read_deadline.set(self.body_idle);
+                }
+                ready!(self.read_deadline.poll_passed(context));
+                Poll::Ready(Some(Err(BodyError::TimedOut)))
+            }
+        }
+    }
+}
+
+/// The body of a request from an HTTP/1.1 client.
+#[derive(Debug)]
+pub struct RequestBody {
+    stream: Rc<RefCell<Stream>>,
+    turn: u64,
+}
+
+impl RequestBody {
+    pub(super) fn new(stream: &Rc<RefCell<Stream>>) -> Self {
+        let turn = stream.borrow().turn;
+        Self {
+            stream: Rc::clone(stream),
+            turn,
+        }
+    }
+
+    pub(crate) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut stream = self.stream.borrow_mut();
+        if stream.turn != self.turn {
+            return Poll::Ready(Some(Err(BodyError::Truncated)));
+        }
+        stream.poll_body(context).map_ok(Frame::from)
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        let stream = self.stream.borrow();
+        stream.turn == self.turn && stream.body.is_done()
+    }
+
+    pub(crate) fn remaining(&self) -> Option<u64> {
+        self.stream.borrow().body.remaining()
+    }
+}
+
+impl From<BodyFrame> for Frame<Bytes> {
+    fn from(frame: BodyFrame) -> Self {
+        match frame {
+            BodyFrame::Data(data) => Self::data(data),
+            BodyFrame::Trailers(trailers) => Self::trailers(trailers),
+        }
+    }
+}
+
+/// The client of a request that has not been answered yet.
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    /// None where interim answers cannot be sent.
+    stream: Option<Rc<RefCell<Stream>>>,
+}
+
+impl Client {
+    pub(super) fn new(stream: &Rc<RefCell<Stream>>, version: Version) -> Self {
+        // RFC 9110 §15.2: no 1xx to an HTTP/1.0 client.
+        Self {
+            stream: (version == Version::HTTP_11).then(|| Rc::clone(stream)),
+        }
+    }
+
+    /// Sends an interim answer, such as `103 Early Hints`, where the client's protocol allows. Must not be called
+    /// once the final answer has been returned.
+    pub fn inform(&self, status: StatusCode, headers: &HeaderMap) {
+        if let Some(stream) = &self.stream {
+            let mut stream = stream.borrow_mut();
+            let out = stream.write.small();
+            if out.len() < MOST_INTERIM {
+                push_informational(out, status, headers);
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Bytes both ways, once a connection speaks another protocol (RFC 9110 §7.8).
+
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+
+use crate::deadline::Deadline;
+use crate::io::Io;
+use crate::read_buffer::ReadBuffer;
+
+/// A backend connection that has switched protocols.
+#[derive(Debug)]
+pub struct Upgraded {
+    pub(crate) io: Io,
+    /// What came behind the backend's `101`.
+    pub(crate) read: ReadBuffer,
+}
+
+/// How a tunnel ended, and what went through it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tunnelled {
+    /// Bytes from the client to the backend.
+    pub received: u64,
+    /// Bytes from the backend to the client.
+    pub sent: u64,
+    /// Why it is over.
+    pub end: TunnelEnd,
+}
+
+/// Why a tunnel is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TunnelEnd {
+    /// Both sides have said all they had to say.
+    Closed,
+    /// One side broke off.
+    Broken,
+    /// Nothing went either way for too long.
+    Idle,
+}
+
+/// One direction of a tunnel.
+#[derive(Debug, Default)]
+struct Direction {
+    state: State,
+    moved: u64,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// The sender has ended its side; what is buffered and then the end are to be passed on.
+    Ending,
+    Ended,
+}
+
+impl Direction {
+    /// Moves what can be moved now. Ready when the direction has ended.
+    fn poll(
+        &mut self,
+        from: &mut Io,
+        buffer: &mut ReadBuffer,
+        to: &mut Io,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            while !buffer.is_empty() {
+                let slices = [io::IoSlice::new(buffer.bytes())];
+                let written = ready!(to.poll_write_vectored(context, &slices))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                buffer.bytes().advance(written);
+                self.moved += written as u64;
+            }
+            match self.state {
+                State::Open => {
+                    if ready!(buffer.poll_fill(from, 0, context))? == 0 {
+                        self.state = State::Ending;
+                    }
+                }
+                State::Ending => {
+                    buffer.release();
+                    // The receiver may be gone already; its own direction tells.
+                    let _ = ready!(to.poll_shutdown(context));
+                    self.state = State::Ended;
+                }
+                State::Ended => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+/// A tunnel between a client and an upgraded backend connection.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    upgraded: Box<Upgraded>,
+    up: Direction,
+    down: Direction,
+    idle: Duration,
+    deadline: Deadline,
+    /// Bytes moved when the deadline was set last.
+    moved: u64,
+}
+
+impl Tunnel {
+    pub(crate) fn new(upgraded: Box<Upgraded>, idle: Duration) -> Self {
+        let mut deadline = Deadline::default();
+        deadline.set(idle);
+        Self {
+            upgraded,
+            up: Direction::default(),
+            down: Direction::default(),
+            idle,
+            deadline,
+            moved: 0,
+        }
+    }
+
+    /// Ready when the tunnel is over. `read` holds what the client sent before the switch.
+    pub(crate) fn poll(
+        &mut self,
+        client: &mut Io,
+        read: &mut ReadBuffer,
+        context: &mut Context<'_>,
+    ) -> Poll<Tunnelled> {
+        let backend = &mut *self.upgraded;
+        let up = self.up.poll(client, read, &mut backend.io, context);
+        let down = self
+            .down
+            .poll(&mut backend.io, &mut backend.read, client, context);
+        match (up, down) {
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => self.over(TunnelEnd::Broken),
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => self.over(TunnelEnd::Closed),
+            _ => {
+                let moved = self.up.moved + self.down.moved;
+                if moved != self.moved {
+                    self.moved = moved;
+                    self.deadline.set(self.idle);
+                }
+                ready!(self.deadline.poll_passed(context));
+                self.over(TunnelEnd::Idle)
+            }
+        }
+    }
+
+    fn over(&self, end: TunnelEnd) -> Poll<Tunnelled> {
+        Poll::Ready(Tunnelled {
+            received: self.up.moved,
+            sent: self.down.moved,
+            end,
+        })
+    }
+}
+
+impl Upgraded {
+    pub(crate) fn new(io: Io, read: BytesMut) -> Self {
+        Self {
+            io,
+            read: ReadBuffer::with(read),
+        }
+    }
+}
