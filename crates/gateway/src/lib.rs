@@ -1,1 +1,12 @@
 //! The gateway as a library: `main.rs` is a thin shell around [`cli`].
+
+mod admin;
+mod auth;
+pub mod config;
+mod error;
+mod handler;
+mod middleware;
+mod proxy;
+pub mod router;
+pub mod server;
+pub mod upstream;

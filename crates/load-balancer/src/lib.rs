@@ -2,4 +2,4 @@
 
 mod weighted_round_robin;
 
-pub use weighted_round_robin::{WeightedRoundRobin, WeightsError};
+pub use weighted_round_robin::{MAX_ROUND, WeightedRoundRobin, WeightsError};

@@ -1,6 +1,5 @@
 //! From the bytes of a connection to the frames of one body.
 
-use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -69,7 +68,7 @@ impl Decoder {
                 return Poll::Ready(Ok(frame));
             }
             let read = ready!(buffer.poll_fill(io, self.expected(), context))
-                .map_err(|error| read_failure(&error))?;
+                .map_err(|error| BodyError::Io(error.kind()))?;
             if read == 0 {
                 if matches!(self, Self::UntilClose) {
                     *self = Self::Closed;
@@ -106,15 +105,5 @@ impl Decoder {
             Self::UntilClose => u64::MAX,
             Self::Closed => 0,
         }
-    }
-}
-
-/// A reset is told from other failures: it says that the peer is gone.
-pub(crate) fn read_failure(error: &io::Error) -> BodyError {
-    match error.kind() {
-        io::ErrorKind::ConnectionReset
-        | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::ConnectionAborted => BodyError::Truncated,
-        kind => BodyError::Io(kind),
     }
 }

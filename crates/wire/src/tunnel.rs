@@ -34,8 +34,10 @@ pub struct Tunnelled {
 pub enum TunnelEnd {
     /// Both sides have said all they had to say.
     Closed,
-    /// One side broke off.
-    Broken,
+    /// The way from the client to the backend broke.
+    BrokenUp,
+    /// The way from the backend to the client broke.
+    BrokenDown,
     /// Nothing went either way for too long.
     Idle,
 }
@@ -132,7 +134,8 @@ impl Tunnel {
             .down
             .poll(&mut backend.io, &mut backend.read, client, context);
         match (up, down) {
-            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => self.over(TunnelEnd::Broken),
+            (Poll::Ready(Err(_)), _) => self.over(TunnelEnd::BrokenUp),
+            (_, Poll::Ready(Err(_))) => self.over(TunnelEnd::BrokenDown),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => self.over(TunnelEnd::Closed),
             _ => {
                 let moved = self.up.moved + self.down.moved;

@@ -35,6 +35,7 @@ pub(super) struct Inner {
     pub(super) deadline: Deadline,
     /// How long the backend says it keeps the connection when idle.
     keep_alive: Option<Duration>,
+    opened: Instant,
 }
 
 /// Where a connection goes when it can be used again.
@@ -112,7 +113,14 @@ impl Connection {
             write: WriteQueue::default(),
             deadline: Deadline::default(),
             keep_alive: None,
+            opened: Instant::now(),
         }))
+    }
+
+    /// When the connection was made.
+    #[must_use]
+    pub fn opened(&self) -> Instant {
+        self.0.opened
     }
 
     /// How long the backend has said that it keeps the connection when idle.

@@ -158,7 +158,7 @@ async fn exchange<S: Service>(
         persists: head.persists,
         upgrades: head.upgrades,
     };
-    let client = Client::new(stream, head.version);
+    let client = Client::new(stream, &head);
     let request = into_request(head, stream);
     let Some((response, record)) = answer(stream, service.call(request, client)).await else {
         return false;
@@ -380,7 +380,8 @@ async fn run_tunnel(stream: &RefCell<Stream>, upgraded: Box<Upgraded>, idle: Dur
     .await;
     let end = match tunnelled.end {
         TunnelEnd::Closed => End::Complete,
-        TunnelEnd::Broken => End::BodyFailed(BodyError::Truncated),
+        TunnelEnd::BrokenUp => End::ClientGone,
+        TunnelEnd::BrokenDown => End::BodyFailed(BodyError::Truncated),
         TunnelEnd::Idle => End::BodyFailed(BodyError::TimedOut),
     };
     Outcome {

@@ -171,14 +171,31 @@ impl From<BodyFrame> for Frame<Bytes> {
 pub struct Client {
     /// None where interim answers cannot be sent.
     stream: Option<Rc<RefCell<Stream>>>,
+    upgrades: bool,
+    expects_continue: bool,
 }
 
 impl Client {
-    pub(super) fn new(stream: &Rc<RefCell<Stream>>, version: Version) -> Self {
-        // RFC 9110 §15.2: no 1xx to an HTTP/1.0 client.
+    pub(super) fn new(stream: &Rc<RefCell<Stream>>, head: &RequestHead) -> Self {
         Self {
-            stream: (version == Version::HTTP_11).then(|| Rc::clone(stream)),
+            // RFC 9110 §15.2: no 1xx to an HTTP/1.0 client.
+            stream: (head.version == Version::HTTP_11).then(|| Rc::clone(stream)),
+            upgrades: head.upgrades,
+            expects_continue: head.expects_continue,
         }
+    }
+
+    /// Whether the client asks to switch to another protocol, and its own protocol allows it.
+    #[must_use]
+    pub fn upgrades(&self) -> bool {
+        self.upgrades
+    }
+
+    /// Whether the client waits for `100 Continue` before it sends the body. It is told when the body is first
+    /// polled.
+    #[must_use]
+    pub fn expects_continue(&self) -> bool {
+        self.expects_continue
     }
 
     /// Sends an interim answer, such as `103 Early Hints`, where the client's protocol allows. Must not be called

@@ -1,0 +1,201 @@
+//! The way of a request: read this first.
+//!
+//! One function, in the order in which users were promised things happen, each step a call into the part that owns
+//! it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::HOST;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request};
+use tokio::time::Instant;
+use wire::Body;
+use wire::head::HeadError;
+use wire::server::Client;
+
+use crate::auth::Verifier;
+use crate::config::{Settings, Snapshot};
+use crate::error::{ErrorCode, Refusal};
+use crate::middleware::access_log::{AccessLog, Entry, Exchange};
+use crate::middleware::{client_address, panics, request_id};
+use crate::proxy::{self, ClientSide, Forwarder, Pools, Routed};
+use crate::router::{Criteria, Found, path};
+
+/// What a worker needs to answer requests. Everything in it is the worker's own, or immutable.
+#[derive(Debug)]
+pub(crate) struct Handler {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) verifier: Verifier,
+    pub(crate) pools: Pools,
+    pub(crate) access_log: Rc<AccessLog>,
+    pub(crate) clock: Clock,
+}
+
+/// Turns points in time into dates without asking the system for each.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    start: Instant,
+    unix_milliseconds: u64,
+}
+
+impl Clock {
+    /// A clock that takes the present time from the system.
+    pub(crate) fn new() -> Self {
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            start: Instant::now(),
+            unix_milliseconds: u64::try_from(since.as_millis()).unwrap_or(0),
+        }
+    }
+
+    fn unix_milliseconds(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.start).as_millis();
+        self.unix_milliseconds + u64::try_from(since).unwrap_or(0)
+    }
+}
+
+impl Handler {
+    /// Answers a request. The exchange logs it when its answer has left.
+    pub(crate) async fn handle(
+        &self,
+        request: Request<Body>,
+        client: Client,
+        side: &ClientSide,
+    ) -> (Response<Body>, Exchange) {
+        let started = Instant::now();
+        let (head, body) = request.into_parts();
+        let request_id = request_id::choose(&head.headers, self.clock.unix_milliseconds(started));
+        let address = client_address::client_address(
+            side.peer,
+            &head.headers,
+            &self.settings.trusted_proxies,
+        );
+        let entry = Entry::begin(started, request_id, address, &head, &self.snapshot);
+        let mut exchange = Exchange::new(&self.access_log, entry);
+
+        let answer = self.answer(&head, body, &client, side, started, exchange.entry());
+        let result = panics::caught(answer)
+            .await
+            .unwrap_or_else(|_| Err(ErrorCode::InternalError.into()));
+        (conclude(result, exchange.entry()), exchange)
+    }
+
+    /// Answers bytes that are no acceptable request.
+    pub(crate) fn refuse(
+        &self,
+        error: HeadError,
+        version: Version,
+        side: &ClientSide,
+    ) -> (Response<Body>, Exchange) {
+        let started = Instant::now();
+        let request_id = request_id::choose(
+            &http::HeaderMap::new(),
+            self.clock.unix_milliseconds(started),
+        );
+        let entry = Entry::unreadable(started, request_id, side.peer, version, &self.snapshot);
+        let mut exchange = Exchange::new(&self.access_log, entry);
+        (conclude(Err(error.into()), exchange.entry()), exchange)
+    }
+
+    async fn answer(
+        &self,
+        head: &request::Parts,
+        body: Body,
+        client: &Client,
+        side: &ClientSide,
+        started: Instant,
+        entry: &mut Entry,
+    ) -> Result<Response<Body>, Refusal> {
+        if head.method == Method::OPTIONS && head.uri.path() == "*" {
+            return Ok(ping());
+        }
+        let path = path::normalise(head.uri.path()).map_err(|error| {
+            Refusal::from(ErrorCode::InvalidPath).with_detail(error.to_string())
+        })?;
+        let route = self.route(head, &path)?;
+        entry.set_route(route);
+        self.authenticate(head, route, started)?;
+        let forwarder = Forwarder {
+            snapshot: &self.snapshot,
+            settings: &self.settings,
+            pools: &self.pools,
+        };
+        let routed = Routed {
+            head,
+            path: &path,
+            route,
+            side,
+            client,
+            started,
+        };
+        proxy::forward(&forwarder, &routed, body, entry).await
+    }
+
+    fn route(&self, head: &request::Parts, path: &str) -> Result<usize, Refusal> {
+        let host = head
+            .headers
+            .get(HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or_default();
+        let criteria = Criteria {
+            host,
+            path,
+            method: &head.method,
+            headers: &head.headers,
+            query: head.uri.query(),
+        };
+        match self.snapshot.router.find(&criteria) {
+            Found::Route(route) => Ok(route),
+            Found::MethodNotAllowed { allow } => Err(HeaderValue::from_str(&allow.to_string())
+                .map_or_else(
+                    |_| ErrorCode::MethodNotAllowed.into(),
+                    Refusal::method_not_allowed,
+                )),
+            Found::Nothing => Err(ErrorCode::RouteNotFound.into()),
+        }
+    }
+
+    fn authenticate(
+        &self,
+        head: &request::Parts,
+        route: usize,
+        started: Instant,
+    ) -> Result<(), Refusal> {
+        if !self.snapshot.routes[route].require_auth {
+            return Ok(());
+        }
+        let _ = started;
+        self.verifier
+            .verify(&head.headers)
+            .map_err(|error| Refusal::unauthorized(error.challenge()))
+    }
+}
+
+/// RFC 9110 §9.3.7: `OPTIONS *` asks whether the server is there.
+fn ping() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// The answer to `result`, with the request's id; the log entry learns of it.
+fn conclude(result: Result<Response<Body>, Refusal>, entry: &mut Entry) -> Response<Body> {
+    let (mut response, error) = match result {
+        Ok(response) => (response, None),
+        Err(refusal) => {
+            let code = refusal.code;
+            (
+                refusal.into_response(entry.request_id().to_str().unwrap_or_default()),
+                Some(code),
+            )
+        }
+    };
+    entry.set_answer(response.status().as_u16(), error);
+    response
+        .headers_mut()
+        .insert(request_id::X_REQUEST_ID, entry.request_id().clone());
+    response
+}

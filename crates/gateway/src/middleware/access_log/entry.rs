@@ -1,0 +1,171 @@
+//! What the access log tells of a request, gathered while it is served.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{HOST, USER_AGENT};
+use http::{HeaderValue, Method, Uri, Version, request};
+use tokio::time::Instant;
+use wire::server::{End, Outcome};
+
+use super::AccessLog;
+use crate::config::Snapshot;
+use crate::error::ErrorCode;
+use crate::upstream::Endpoint;
+
+/// One line of the access log.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(super) request_id: HeaderValue,
+    pub(super) client: IpAddr,
+    pub(super) method: Option<Method>,
+    pub(super) target: Uri,
+    pub(super) host: Option<HeaderValue>,
+    pub(super) user_agent: Option<HeaderValue>,
+    pub(super) version: Version,
+    pub(super) status: u16,
+    pub(super) error: Option<ErrorCode>,
+    pub(super) received: u64,
+    pub(super) sent: u64,
+    pub(super) upstream_time: Option<Duration>,
+    pub(super) total_time: Duration,
+    started: Instant,
+    /// Keeps the names alive that `route` and `endpoint` stand for.
+    snapshot: Arc<Snapshot>,
+    route: Option<usize>,
+    /// Upstream and endpoint.
+    endpoint: Option<(usize, usize)>,
+}
+
+impl Entry {
+    /// Of a request that has just come in.
+    pub(crate) fn begin(
+        started: Instant,
+        request_id: HeaderValue,
+        client: IpAddr,
+        head: &request::Parts,
+        snapshot: &Arc<Snapshot>,
+    ) -> Self {
+        Self {
+            method: Some(head.method.clone()),
+            target: head.uri.clone(),
+            host: head.headers.get(HOST).cloned(),
+            user_agent: head.headers.get(USER_AGENT).cloned(),
+            ..Self::unreadable(started, request_id, client, head.version, snapshot)
+        }
+    }
+
+    /// Of bytes that are no request.
+    pub(crate) fn unreadable(
+        started: Instant,
+        request_id: HeaderValue,
+        client: IpAddr,
+        version: Version,
+        snapshot: &Arc<Snapshot>,
+    ) -> Self {
+        Self {
+            request_id,
+            client,
+            method: None,
+            target: Uri::default(),
+            host: None,
+            user_agent: None,
+            version,
+            // What the log says of a request whose handling is dropped: nobody waits for it any more.
+            status: ErrorCode::ClientGone.status(),
+            error: Some(ErrorCode::ClientGone),
+            received: 0,
+            sent: 0,
+            upstream_time: None,
+            total_time: Duration::ZERO,
+            started,
+            snapshot: Arc::clone(snapshot),
+            route: None,
+            endpoint: None,
+        }
+    }
+
+    pub(crate) fn request_id(&self) -> &HeaderValue {
+        &self.request_id
+    }
+
+    pub(crate) fn set_route(&mut self, route: usize) {
+        self.route = Some(route);
+    }
+
+    pub(crate) fn set_endpoint(&mut self, upstream: usize, endpoint: usize) {
+        self.endpoint = Some((upstream, endpoint));
+    }
+
+    /// The backend's answer, or the failure to get one, took this long from the first attempt to connect.
+    pub(crate) fn set_upstream_time(&mut self, time: Duration) {
+        self.upstream_time = Some(time);
+    }
+
+    pub(crate) fn set_answer(&mut self, status: u16, error: Option<ErrorCode>) {
+        self.status = status;
+        self.error = error;
+    }
+
+    pub(super) fn route_name(&self) -> Option<&str> {
+        self.snapshot
+            .routes
+            .get(self.route?)
+            .map(|route| &*route.name)
+    }
+
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        let (upstream, endpoint) = self.endpoint?;
+        self.snapshot
+            .upstreams
+            .get(upstream)?
+            .endpoints
+            .get(endpoint)
+    }
+}
+
+/// An [`Entry`] that is written when its exchange is over, however that comes about.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    log: Rc<AccessLog>,
+    entry: Entry,
+}
+
+impl Exchange {
+    pub(crate) fn new(log: &Rc<AccessLog>, entry: Entry) -> Self {
+        Self {
+            log: Rc::clone(log),
+            entry,
+        }
+    }
+
+    pub(crate) fn entry(&mut self) -> &mut Entry {
+        &mut self.entry
+    }
+}
+
+impl wire::server::Exchange for Exchange {
+    fn finish(mut self, outcome: Outcome) {
+        let entry = &mut self.entry;
+        entry.received = outcome.received;
+        entry.sent = outcome.sent;
+        match outcome.end {
+            End::Complete => {}
+            End::ClientGone => entry.error = Some(ErrorCode::ClientGone),
+            End::BodyFailed(wire::BodyError::TimedOut) => {
+                entry.error = Some(ErrorCode::UpstreamStalled)
+            }
+            End::BodyFailed(_) => entry.error = Some(ErrorCode::UpstreamTruncated),
+        }
+        // Dropping it writes the line.
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.entry.total_time = self.entry.started.elapsed();
+        self.log.write(&self.entry);
+    }
+}

@@ -1,0 +1,6 @@
+//! What happens to every request before and after its route does its work; one file each.
+
+pub(crate) mod access_log;
+pub(crate) mod client_address;
+pub(crate) mod panics;
+pub(crate) mod request_id;

@@ -1,0 +1,158 @@
+//! Which fields of a message end at the gateway.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// What `Connection` names besides its own options (RFC 9110 §7.6.1): nearly always nothing.
+#[derive(Debug, Default)]
+pub(super) struct Nominated(Vec<HeaderName>);
+
+impl Nominated {
+    pub(super) fn by(headers: &HeaderMap) -> Self {
+        let mut names = Vec::new();
+        for option in options(headers) {
+            let known = [&b"close"[..], b"keep-alive", b"upgrade", b""];
+            if !known.iter().any(|known| option.eq_ignore_ascii_case(known)) {
+                names.extend(HeaderName::from_bytes(option));
+            }
+        }
+        Self(names)
+    }
+
+    pub(super) fn contain(&self, name: &HeaderName) -> bool {
+        self.0.contains(name)
+    }
+}
+
+/// Whether a request's field is for this hop only, or rewritten for the next one by the code that writes the head.
+pub(super) fn is_dropped_from_request(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "content-length"
+            | "expect"
+            | "host"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "via"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-port"
+            | "x-forwarded-proto"
+            | "x-request-id"
+    )
+}
+
+/// Whether a request's field speaks for a proxy: which client, which address, which path it was. From anyone but a
+/// trusted proxy it is made up.
+pub(super) fn speaks_for_a_proxy(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-forwarded-")
+        || matches!(
+            name,
+            "forwarded" | "x-real-ip" | "x-client-ip" | "x-original-url" | "x-rewrite-url"
+        )
+}
+
+/// Takes the fields off an answer that are for the hop to the backend only.
+pub(super) fn strip_answer(headers: &mut HeaderMap, upgraded: bool) {
+    if headers.contains_key(header::CONNECTION) {
+        for name in Nominated::by(headers).0 {
+            headers.remove(name);
+        }
+        headers.remove(header::CONNECTION);
+    }
+    headers.remove("keep-alive");
+    headers.remove("proxy-connection");
+    headers.remove(header::TRANSFER_ENCODING);
+    if !upgraded {
+        headers.remove(header::UPGRADE);
+    }
+}
+
+/// Whether `headers` ask to switch to WebSocket (RFC 6455 §4.1).
+pub(super) fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::UPGRADE)
+        .iter()
+        .any(|value| list(value).any(|item| item.eq_ignore_ascii_case(b"websocket")))
+}
+
+/// Whether the client understands trailers (RFC 9110 §10.1.4).
+pub(super) fn accepts_trailers(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::TE)
+        .iter()
+        .any(|value| list(value).any(|item| item.eq_ignore_ascii_case(b"trailers")))
+}
+
+fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(header::CONNECTION).iter().flat_map(list)
+}
+
+fn list(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value
+        .as_bytes()
+        .split(|&byte| byte == b',')
+        .map(<[u8]>::trim_ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                    value.parse().unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn connection_nominates_fields_but_not_its_own_options() {
+        let headers = headers(&[
+            ("connection", "close, X-A"),
+            ("connection", "keep-alive,x-b, not a name"),
+        ]);
+        let nominated = Nominated::by(&headers);
+        assert!(nominated.contain(&HeaderName::from_static("x-a")));
+        assert!(nominated.contain(&HeaderName::from_static("x-b")));
+        assert_eq!(nominated.0.len(), 2);
+    }
+
+    #[test]
+    fn an_answer_loses_what_is_for_one_hop() {
+        let mut headers = headers(&[
+            ("connection", "x-a, close"),
+            ("x-a", "1"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("x-b", "2"),
+        ]);
+        strip_answer(&mut headers, false);
+        assert_eq!(headers.len(), 1);
+        assert_eq!(headers["x-b"], "2");
+    }
+
+    #[test]
+    fn websocket_and_trailers_are_found_in_lists() {
+        assert!(asks_for_websocket(&headers(&[(
+            "upgrade",
+            "h2c, WebSocket"
+        )])));
+        assert!(!asks_for_websocket(&headers(&[("upgrade", "h2c")])));
+        assert!(accepts_trailers(&headers(&[("te", "gzip, trailers")])));
+        assert!(!accepts_trailers(&headers(&[("te", "gzip")])));
+    }
+}

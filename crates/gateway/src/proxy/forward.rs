@@ -1,0 +1,217 @@
+//! Steps 6 and 7 of a request: choose an endpoint, forward, return its answer.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{Method, Response, StatusCode, request};
+use tokio::time::Instant;
+use wire::client::{Connection, Failure, FailureKind, Home, OutgoingRequest, ResponsePolicy};
+use wire::head::ResponseLimits;
+use wire::server::Client;
+use wire::{Body, BodyError};
+
+use super::connect::connect;
+use super::fields::{asks_for_websocket, strip_answer};
+use super::forwarded::ClientSide;
+use super::pool::{Care, Pool, Pools};
+use super::request_head::{RequestFraming, RequestHead};
+use crate::config::{Settings, Snapshot};
+use crate::error::{ErrorCode, Refusal};
+use crate::middleware::access_log::Entry;
+use crate::upstream::Endpoint;
+
+/// A request whose route is known.
+#[derive(Debug)]
+pub(crate) struct Routed<'a> {
+    pub(crate) head: &'a request::Parts,
+    /// Normalised: what was matched is what is forwarded.
+    pub(crate) path: &'a str,
+    /// Index into the snapshot's routes.
+    pub(crate) route: usize,
+    pub(crate) side: &'a ClientSide,
+    pub(crate) client: &'a Client,
+    /// When the request's head had come.
+    pub(crate) started: Instant,
+}
+
+/// What forwarding needs of its worker.
+#[derive(Debug)]
+pub(crate) struct Forwarder<'a> {
+    pub(crate) snapshot: &'a Arc<Snapshot>,
+    pub(crate) settings: &'a Settings,
+    pub(crate) pools: &'a Pools,
+}
+
+/// Forwards `request` and returns the backend's answer.
+pub(crate) async fn forward(
+    forwarder: &Forwarder<'_>,
+    request: &Routed<'_>,
+    mut body: Body,
+    entry: &mut Entry,
+) -> Result<Response<Body>, Refusal> {
+    let snapshot = forwarder.snapshot;
+    let route = &snapshot.routes[request.route];
+    let upstream = &snapshot.upstreams[route.upstream];
+    let picked = upstream.balancer.pick();
+    let endpoint = &upstream.endpoints[picked];
+    entry.set_endpoint(route.upstream, picked);
+
+    let websocket = request.client.upgrades()
+        && request.head.method == Method::GET
+        && asks_for_websocket(&request.head.headers);
+    let framing = framing(&body, &request.head.method);
+    let expects_continue = request.client.expects_continue();
+    let head = RequestHead {
+        head: request.head,
+        path: request.path,
+        route,
+        endpoint,
+        side: request.side,
+        request_id: entry.request_id(),
+        framing,
+        expects_continue,
+        websocket,
+    }
+    .write();
+    let outgoing = OutgoingRequest {
+        head: &head,
+        method: &request.head.method,
+        chunked: framing == RequestFraming::Chunked,
+        expects_continue,
+        upgrades: websocket,
+    };
+    let policy = policy(forwarder.settings, request.started, route.timeout);
+    let result = exchange(
+        forwarder,
+        endpoint,
+        &outgoing,
+        &mut body,
+        &policy,
+        request.client,
+    )
+    .await;
+    entry.set_upstream_time(request.started.elapsed());
+    let mut answer = result?;
+    let upgraded = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    strip_answer(answer.headers_mut(), upgraded);
+    Ok(answer)
+}
+
+/// Sends the request: over an idle connection where there is one, over a new one otherwise. When an idle connection
+/// turns out to be dead before it has given a byte, an idempotent request is sent again, once, over a new one
+/// (RFC 9112 §9.3.1, RFC 9110 §9.2.2).
+async fn exchange(
+    forwarder: &Forwarder<'_>,
+    endpoint: &Endpoint,
+    outgoing: &OutgoingRequest<'_>,
+    body: &mut Body,
+    policy: &ResponsePolicy,
+    client: &Client,
+) -> Result<Response<Body>, Refusal> {
+    let Some(pool) = forwarder.pools.get(endpoint.pool) else {
+        return Err(ErrorCode::InternalError.into());
+    };
+    let idempotent = is_idempotent(outgoing.method);
+    let care = if idempotent { Care::Usual } else { Care::Great };
+    if let Some(connection) = pool.take(Instant::now(), care) {
+        match send(connection, outgoing, body, policy, client, pool).await {
+            Err(Failure {
+                kind: FailureKind::Closed,
+                repeatable: true,
+            }) if idempotent => {
+                tracing::debug!("idle upstream connection was dead; request is sent again");
+            }
+            result => return result.map_err(refusal),
+        }
+    }
+    let due = policy
+        .due
+        .min(Instant::now() + forwarder.settings.timeouts.connect);
+    let io = connect(&endpoint.target, due).await?;
+    send(Connection::new(io), outgoing, body, policy, client, pool)
+        .await
+        .map_err(refusal)
+}
+
+async fn send(
+    connection: Connection,
+    outgoing: &OutgoingRequest<'_>,
+    body: &mut Body,
+    policy: &ResponsePolicy,
+    client: &Client,
+    pool: &Rc<Pool>,
+) -> Result<Response<Body>, Failure> {
+    let home: Rc<dyn Home> = Rc::<Pool>::clone(pool);
+    connection
+        .send(
+            *outgoing,
+            body,
+            policy,
+            |status, headers| client.inform(status, headers),
+            home,
+        )
+        .await
+}
+
+/// RFC 9110 §9.3: a request without a body says nothing about one, except where a length is usual for the method.
+fn framing(body: &Body, method: &Method) -> RequestFraming {
+    match body.exact_length() {
+        Some(0) if ![Method::POST, Method::PUT, Method::PATCH].contains(method) => {
+            RequestFraming::None
+        }
+        Some(length) => RequestFraming::Fixed(length),
+        None => RequestFraming::Chunked,
+    }
+}
+
+/// RFC 9110 §9.2.2, and QUERY (RFC 10008 §2).
+fn is_idempotent(method: &Method) -> bool {
+    [
+        Method::GET,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::PUT,
+        Method::DELETE,
+    ]
+    .contains(method)
+        || method.as_str() == "QUERY"
+}
+
+fn policy(settings: &Settings, started: Instant, timeout: std::time::Duration) -> ResponsePolicy {
+    ResponsePolicy {
+        limits: ResponseLimits {
+            head: settings.limits.max_head_size,
+            fields: settings.limits.max_headers,
+        },
+        due: started + timeout,
+        timeout,
+        body_idle: settings.timeouts.response_body_idle,
+        event_stream_idle: settings.timeouts.websocket_idle,
+        continue_wait: CONTINUE_WAIT,
+    }
+}
+
+/// As in Go's and curl's clients.
+const CONTINUE_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
+
+fn refusal(failure: Failure) -> Refusal {
+    match failure.kind {
+        FailureKind::Closed => ErrorCode::UpstreamReset.into(),
+        FailureKind::Malformed(error) => {
+            tracing::warn!(%error, "upstream answer refused");
+            ErrorCode::UpstreamMalformed.into()
+        }
+        FailureKind::TimedOut => ErrorCode::UpstreamTimeout.into(),
+        FailureKind::RequestBody(BodyError::Malformed(reason)) => {
+            Refusal::from(ErrorCode::MalformedRequest)
+                .with_detail(format!("The body is malformed: {reason}."))
+        }
+        FailureKind::RequestBody(BodyError::Truncated) => {
+            Refusal::from(ErrorCode::MalformedRequest)
+                .with_detail("The body ended early.".to_owned())
+        }
+        FailureKind::RequestBody(BodyError::TimedOut) => ErrorCode::RequestTimeout.into(),
+        FailureKind::RequestBody(BodyError::Io(_)) => ErrorCode::ClientGone.into(),
+    }
+}

@@ -1,0 +1,108 @@
+//! `X-Forwarded-*`: what the backend is told about the client's side.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::middleware::client_address::X_FORWARDED_FOR;
+
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The client's side of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientSide {
+    /// The peer of the connection: the client, or the proxy before us.
+    pub(crate) peer: IpAddr,
+    /// The address that the connection came in on.
+    pub(crate) local: SocketAddr,
+    /// The peer is a proxy whose word is taken.
+    pub(crate) trusted: bool,
+}
+
+/// Appends the fields. A trusted proxy's are kept, its address joining the chain; anybody else's are replaced.
+pub(super) fn push_fields(out: &mut Vec<u8>, headers: &HeaderMap, side: &ClientSide) {
+    out.extend_from_slice(b"x-forwarded-for: ");
+    if side.trusted {
+        for addresses in headers.get_all(X_FORWARDED_FOR) {
+            out.extend_from_slice(addresses.as_bytes());
+            out.extend_from_slice(b", ");
+        }
+    }
+    // Writing to memory does not fail.
+    let _ = write!(out, "{}\r\n", side.peer);
+    let kept = |name| {
+        if side.trusted {
+            headers.get(name)
+        } else {
+            None
+        }
+    };
+    push(
+        out,
+        "x-forwarded-proto",
+        kept(X_FORWARDED_PROTO).map_or(b"http", HeaderValue::as_bytes),
+    );
+    if let Some(host) = kept(X_FORWARDED_HOST).or_else(|| headers.get(header::HOST)) {
+        push(out, "x-forwarded-host", host.as_bytes());
+    }
+    match kept(X_FORWARDED_PORT) {
+        Some(port) => push(out, "x-forwarded-port", port.as_bytes()),
+        None => {
+            let _ = write!(out, "x-forwarded-port: {}\r\n", side.local.port());
+        }
+    }
+}
+
+fn push(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(trusted: bool) -> String {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("host", "api.example.com"),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-for", "198.51.100.7"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "www.example.com"),
+        ] {
+            headers.append(name, value.parse().unwrap());
+        }
+        let side = ClientSide {
+            peer: "10.0.0.1".parse().unwrap(),
+            local: "127.0.0.1:8080".parse().unwrap(),
+            trusted,
+        };
+        let mut out = Vec::new();
+        push_fields(&mut out, &headers, &side);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_an_untrusted_client_says_is_replaced() {
+        assert_eq!(
+            fields(false),
+            "x-forwarded-for: 10.0.0.1\r\nx-forwarded-proto: http\r\nx-forwarded-host: api.example.com\r\n\
+             x-forwarded-port: 8080\r\n"
+        );
+    }
+
+    #[test]
+    fn what_a_trusted_proxy_says_is_kept_and_its_address_joins_the_chain() {
+        assert_eq!(
+            fields(true),
+            "x-forwarded-for: 203.0.113.9, 198.51.100.7, 10.0.0.1\r\nx-forwarded-proto: https\r\n\
+             x-forwarded-host: www.example.com\r\nx-forwarded-port: 8080\r\n"
+        );
+    }
+}

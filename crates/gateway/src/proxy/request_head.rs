@@ -1,0 +1,112 @@
+//! The head of a request as the backend gets it, written once however often it is sent.
+
+use http::header::{EXPECT, HOST};
+use http::{HeaderValue, request};
+use wire::head::{push_field, push_request_line};
+
+use super::fields::{Nominated, accepts_trailers, is_dropped_from_request, speaks_for_a_proxy};
+use super::forwarded::{self, ClientSide};
+use super::join::join;
+use crate::config::Route;
+use crate::middleware::request_id::X_REQUEST_ID;
+use crate::upstream::Endpoint;
+
+/// Enough for most heads.
+const USUAL_SIZE: usize = 1024;
+
+/// All that goes into the head.
+#[derive(Debug)]
+pub(super) struct RequestHead<'a> {
+    pub(super) head: &'a request::Parts,
+    /// Normalised.
+    pub(super) path: &'a str,
+    pub(super) route: &'a Route,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) side: &'a ClientSide,
+    pub(super) request_id: &'a HeaderValue,
+    pub(super) framing: RequestFraming,
+    pub(super) expects_continue: bool,
+    pub(super) websocket: bool,
+}
+
+/// How the request's body is delimited towards the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RequestFraming {
+    /// No body, and nothing said about one.
+    None,
+    /// This many bytes, perhaps none.
+    Fixed(u64),
+    Chunked,
+}
+
+impl RequestHead<'_> {
+    /// The head with its empty line.
+    pub(super) fn write(&self) -> Vec<u8> {
+        let (head, route) = (self.head, self.route);
+        let mut out = Vec::with_capacity(USUAL_SIZE);
+        push_request_line(&mut out, &head.method, |out| {
+            join(
+                &self.endpoint.target.base_path,
+                &route.strip_prefix,
+                self.path,
+                head.uri.query(),
+                out,
+            );
+        });
+        let host = head
+            .headers
+            .get(HOST)
+            .filter(|_| route.preserve_host)
+            .unwrap_or(&self.endpoint.target.authority);
+        push_field(&mut out, &HOST, host.as_bytes());
+        let nominated = Nominated::by(&head.headers);
+        for (name, value) in &head.headers {
+            let dropped = is_dropped_from_request(name)
+                || (!self.side.trusted && speaks_for_a_proxy(name))
+                || nominated.contain(name);
+            if !dropped {
+                push_field(&mut out, name, value.as_bytes());
+            }
+        }
+        forwarded::push_fields(&mut out, &head.headers, self.side);
+        push_field(&mut out, &X_REQUEST_ID, self.request_id.as_bytes());
+        self.push_hop(&mut out);
+        out.extend_from_slice(b"\r\n");
+        out
+    }
+
+    /// The fields for the hop to the backend.
+    fn push_hop(&self, out: &mut Vec<u8>) {
+        // RFC 9110 §7.6.3: a gateway adds itself.
+        for via in self
+            .head
+            .headers
+            .get_all("via")
+            .iter()
+            .filter(|_| self.side.trusted)
+        {
+            push_field(out, &http::header::VIA, via.as_bytes());
+        }
+        out.extend_from_slice(b"via: 1.1 api-gateway\r\n");
+        match self.framing {
+            RequestFraming::None => {}
+            RequestFraming::Fixed(length) => {
+                push_field(
+                    out,
+                    &http::header::CONTENT_LENGTH,
+                    HeaderValue::from(length).as_bytes(),
+                );
+            }
+            RequestFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        }
+        if self.expects_continue {
+            push_field(out, &EXPECT, b"100-continue");
+        }
+        if self.websocket {
+            out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
+        } else if accepts_trailers(&self.head.headers) {
+            // RFC 9110 §10.1.4: TE is for one hop, and named in Connection.
+            out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
+        }
+    }
+}

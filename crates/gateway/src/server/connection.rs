@@ -1,0 +1,91 @@
+//! One client connection, whichever version of HTTP it speaks.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use http::{Request, Response, Version};
+use tokio::net::TcpStream;
+use wire::head::{HeadError, RequestLimits};
+use wire::server::{Client, Drain, Ended, ServerConfig, Service};
+use wire::{Body, Io};
+
+use super::http2;
+use crate::config::Settings;
+use crate::handler::Handler;
+use crate::middleware::access_log::Exchange;
+use crate::middleware::client_address::is_trusted;
+use crate::proxy::ClientSide;
+
+/// Limits of client connections, from the settings.
+#[derive(Debug)]
+pub(super) struct Limits {
+    pub(super) server: ServerConfig,
+}
+
+impl From<&Settings> for Limits {
+    fn from(settings: &Settings) -> Self {
+        let (limits, timeouts) = (&settings.limits, &settings.timeouts);
+        Self {
+            server: ServerConfig {
+                head: RequestLimits {
+                    head: limits.max_head_size,
+                    fields: limits.max_headers,
+                    target: limits.max_target_size,
+                },
+                head_timeout: timeouts.head,
+                keep_alive: timeouts.keep_alive,
+                request_body_idle: timeouts.request_body_idle,
+                write_idle: timeouts.response_body_idle,
+                tunnel_idle: timeouts.websocket_idle,
+            },
+        }
+    }
+}
+
+/// The requests of one connection.
+#[derive(Debug)]
+pub(super) struct ClientService {
+    pub(super) handler: Rc<Handler>,
+    pub(super) side: ClientSide,
+}
+
+impl Service for ClientService {
+    type Exchange = Exchange;
+
+    async fn call(&self, request: Request<Body>, client: Client) -> (Response<Body>, Exchange) {
+        self.handler.handle(request, client, &self.side).await
+    }
+
+    fn refuse(&self, error: HeadError) -> (Response<Body>, Exchange) {
+        self.handler.refuse(error, Version::HTTP_11, &self.side)
+    }
+}
+
+/// Serves a connection until it is closed.
+pub(super) async fn serve(
+    socket: TcpStream,
+    peer: SocketAddr,
+    handler: &Rc<Handler>,
+    limits: &Limits,
+    drain: &Drain,
+) {
+    let Ok(local) = socket.local_addr() else {
+        return;
+    };
+    let peer = peer.ip().to_canonical();
+    let trusted = is_trusted(peer, &handler.settings.trusted_proxies);
+    let service = ClientService {
+        handler: Rc::clone(handler),
+        side: ClientSide {
+            peer,
+            local,
+            trusted,
+        },
+    };
+    match wire::server::serve(Io::new(socket), &service, &limits.server, drain).await {
+        Ended::Closed => {}
+        Ended::Http2(io, buffered) => {
+            http2::serve(io, buffered, service, &limits.server, drain).await
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The running program: workers, listeners, connections, and how all of it stops.
+//!
+//! [`run`] is the plan. Whatever can keep the gateway from starting is found before the first request is taken;
+//! after that a worker ends only when it is told to.
+
+mod connection;
+mod descriptors;
+mod http2;
+mod listener;
+mod shutdown;
+mod worker;
+
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use tokio::sync::watch;
+
+use crate::admin;
+use crate::config::{AccessLog, AccessLogFormat, Settings, Snapshot};
+use crate::middleware::access_log::{Sink, SinkError, Style};
+
+pub(crate) use shutdown::Phase;
+use worker::{Worker, WorkerHandle};
+
+/// Why the gateway does not start, or does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Somebody else listens there.
+    #[error(
+        "{setting}: {address} is in use by another program; stop that one or choose another {setting}"
+    )]
+    AddressInUse {
+        /// The setting to change.
+        setting: &'static str,
+        /// What was to be listened on.
+        address: SocketAddr,
+    },
+    /// Listening fails for another reason.
+    #[error("{setting}: cannot listen on {address}: {error}")]
+    Listen {
+        /// The setting to change.
+        setting: &'static str,
+        /// What was to be listened on.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The process may not open enough files.
+    #[error(
+        "too few file descriptors: {available} may be open, {needed} are needed for {connections} connections; \
+         raise the limit (ulimit -n) or lower MAX_CONNECTIONS"
+    )]
+    TooFewDescriptors {
+        /// The limit of the process.
+        available: u64,
+        /// What would be needed.
+        needed: u64,
+        /// Client connections to be served at once.
+        connections: usize,
+    },
+    /// The access log cannot be written.
+    #[error(transparent)]
+    AccessLog(#[from] SinkError),
+    /// A thread or a runtime cannot be made.
+    #[error("cannot start {what}: {error}")]
+    Start {
+        /// What it was for.
+        what: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A worker has ended although nobody told it to.
+    #[error("a worker has stopped unexpectedly")]
+    WorkerLost,
+}
+
+/// Serves until a signal says to stop.
+///
+/// # Errors
+/// When the gateway cannot start, or a worker is lost.
+pub fn run(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<(), StartError> {
+    let runtime = control_runtime()?;
+    runtime.block_on(run_on(settings, snapshot))
+}
+
+/// The runtime of everything that is not a request.
+///
+/// # Errors
+/// When the system has no thread for it.
+pub fn control_runtime() -> Result<tokio::runtime::Runtime, StartError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::Start {
+            what: "the control runtime",
+            error,
+        })
+}
+
+/// [`run`], on a runtime that is there already.
+///
+/// # Errors
+/// Those of [`run`].
+pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<(), StartError> {
+    let most_connections = descriptors::most_connections(&settings)?;
+    let listeners = listener::bind(
+        SocketAddr::new(settings.host, settings.port),
+        settings.workers,
+    )?;
+    let admin_listener = match settings.admin_addr {
+        Some(address) => Some(listener::bind_admin(address)?),
+        None => None,
+    };
+    let sink = open_sink(&settings)?;
+    let style = style(&settings);
+
+    let (phase, _) = watch::channel(Phase::Serving);
+    let open_connections = Arc::new(AtomicUsize::new(0));
+    let mut workers = Vec::new();
+    let address = listeners.address;
+    for (index, listener) in listeners.sockets.into_iter().enumerate() {
+        let worker = Worker {
+            settings: Arc::clone(&settings),
+            snapshot: Arc::clone(&snapshot),
+            listener,
+            phase: phase.subscribe(),
+            sink: sink.as_ref().map(Sink::handle),
+            style,
+            open_connections: Arc::clone(&open_connections),
+            most_connections,
+        };
+        workers.push(WorkerHandle::start(index, worker)?);
+    }
+    let admin_address = admin_listener
+        .as_ref()
+        .and_then(|listener| listener.local_addr().ok());
+    if let Some(listener) = admin_listener {
+        tokio::spawn(admin::serve(listener, phase.subscribe()));
+    }
+    announce(address, admin_address, &settings, &snapshot);
+
+    let result = shutdown::wait(&phase, workers, settings.timeouts.shutdown).await;
+    if let Some(sink) = sink {
+        sink.close();
+    }
+    result
+}
+
+fn announce(
+    address: SocketAddr,
+    admin: Option<SocketAddr>,
+    settings: &Settings,
+    snapshot: &Snapshot,
+) {
+    tracing::info!(
+        address = %address,
+        admin = admin.map(tracing::field::display),
+        workers = settings.workers,
+        routes = snapshot.routes.len(),
+        "listening"
+    );
+}
+
+fn open_sink(settings: &Settings) -> Result<Option<Sink>, SinkError> {
+    match &settings.access_log {
+        AccessLog::Off => Ok(None),
+        AccessLog::Stdout => Sink::stdout().map(Some),
+        AccessLog::File(path) => Sink::file(path).map(Some),
+    }
+}
+
+fn style(settings: &Settings) -> Style {
+    match settings.access_log_format {
+        AccessLogFormat::Json => Style::Json,
+        AccessLogFormat::Text => Style::Text,
+        AccessLogFormat::Auto => {
+            let terminal = settings.access_log == AccessLog::Stdout && io::stdout().is_terminal();
+            if terminal { Style::Text } else { Style::Json }
+        }
+    }
+}

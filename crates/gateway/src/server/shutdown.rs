@@ -1,0 +1,60 @@
+//! From the first signal to the last request.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::StartError;
+use super::worker::WorkerHandle;
+
+/// What the workers are to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Take connections and requests.
+    Serving,
+    /// Take no more connections; end those that there are when they have answered what they have begun.
+    Draining,
+    /// Stop now.
+    Stopping,
+}
+
+/// Waits for a signal, then for the workers: `timeout` for what is in flight, no time at all after a second signal.
+pub(super) async fn wait(
+    phase: &watch::Sender<Phase>,
+    workers: Vec<WorkerHandle>,
+    timeout: Duration,
+) -> Result<(), StartError> {
+    let failed = |error| StartError::Start {
+        what: "the signal handlers",
+        error,
+    };
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut ended: JoinSet<bool> = workers.into_iter().map(WorkerHandle::ended).collect();
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = ended.join_next() => {
+            phase.send_replace(Phase::Stopping);
+            return Err(StartError::WorkerLost);
+        }
+    }
+    tracing::info!(
+        seconds = timeout.as_secs_f64(),
+        "draining: finishing what is in flight"
+    );
+    phase.send_replace(Phase::Draining);
+    let drained = async { while ended.join_next().await.is_some() {} };
+    tokio::select! {
+        () = drained => tracing::info!("drained"),
+        () = tokio::time::sleep(timeout) => tracing::warn!("shutdown time is over; open requests are cut off"),
+        _ = terminate.recv() => tracing::warn!("second signal; open requests are cut off"),
+        _ = interrupt.recv() => tracing::warn!("second signal; open requests are cut off"),
+    }
+    phase.send_replace(Phase::Stopping);
+    while ended.join_next().await.is_some() {}
+    Ok(())
+}

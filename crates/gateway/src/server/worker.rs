@@ -1,0 +1,254 @@
+//! A worker: one thread that serves its connections from first byte to last.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::Instant;
+use wire::server::Drain;
+
+use super::StartError;
+use super::connection::{self, Limits};
+use super::shutdown::Phase;
+use crate::auth::Verifier;
+use crate::config::{Settings, Snapshot};
+use crate::handler::{Clock, Handler};
+use crate::middleware::access_log::{AccessLog, SinkHandle, Style};
+use crate::proxy::{PoolLimits, Pools};
+
+/// How often idle upstream connections are looked over.
+const SWEEP: Duration = Duration::from_secs(1);
+/// A pause when connections cannot be accepted, because too many are open or the system has no more descriptors.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
+/// Between two reports of that.
+const REPORT_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a worker is started with.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) settings: Arc<Settings>,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) listener: std::net::TcpListener,
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) sink: Option<SinkHandle>,
+    pub(super) style: Style,
+    /// Client connections of all workers.
+    pub(super) open_connections: Arc<AtomicUsize>,
+    pub(super) most_connections: usize,
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub(super) struct WorkerHandle {
+    ended: oneshot::Receiver<()>,
+}
+
+impl WorkerHandle {
+    /// Starts a worker on a thread of its own.
+    pub(super) fn start(index: usize, worker: Worker) -> Result<Self, StartError> {
+        let failed = |error| StartError::Start {
+            what: "a worker",
+            error,
+        };
+        let (end, ended) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || {
+                worker.run(&runtime);
+                // Hangs up in any case, also after a panic.
+                drop(end);
+            })
+            .map_err(failed)?;
+        Ok(Self { ended })
+    }
+
+    /// Resolves when the worker's thread is about to end.
+    pub(super) async fn ended(self) -> bool {
+        self.ended.await.is_ok()
+    }
+}
+
+impl Worker {
+    /// Serves until told to stop, and hands over the last log lines.
+    fn run(mut self, runtime: &tokio::runtime::Runtime) {
+        let access_log = Rc::new(AccessLog::new(self.sink.take(), self.style));
+        // Tasks that are still there when the set ends are dropped with it, and log their requests as they go.
+        LocalSet::new().block_on(runtime, self.serve(&access_log));
+        access_log.flush();
+    }
+
+    async fn serve(mut self, access_log: &Rc<AccessLog>) {
+        let listener = match TcpListener::from_std(self.listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "worker cannot listen"),
+        };
+        let connections = Rc::new(Connections {
+            handler: Rc::new(handler(&self.settings, &self.snapshot, access_log)),
+            limits: Limits::from(&*self.settings),
+            drain: Drain::default(),
+            open: Cell::new(0),
+            none_left: Notify::new(),
+            open_everywhere: self.open_connections,
+            most: self.most_connections,
+        });
+        spawn_local(sweep(Rc::clone(&connections.handler)));
+        spawn_local(flush(Rc::clone(access_log)));
+
+        tokio::select! {
+            () = connections.accept_all(&listener) => {}
+            _ = self.phase.wait_for(|phase| *phase != Phase::Serving) => {}
+        }
+        connections.accept_waiting(&listener);
+        drop(listener);
+        connections.drain.begin();
+        tokio::select! {
+            () = connections.wait_for_none() => {}
+            _ = self.phase.wait_for(|phase| *phase == Phase::Stopping) => {}
+        }
+    }
+}
+
+fn handler(
+    settings: &Arc<Settings>,
+    snapshot: &Arc<Snapshot>,
+    access_log: &Rc<AccessLog>,
+) -> Handler {
+    let limits = PoolLimits {
+        most_idle: settings.upstream_pool.max_idle,
+        idle: settings.upstream_pool.idle_timeout,
+        lifetime: settings.upstream_pool.max_lifetime,
+    };
+    Handler {
+        verifier: Verifier::new(
+            settings.jwt.secret.expose().as_bytes(),
+            &settings.jwt.issuer,
+        ),
+        pools: Pools::new(snapshot.pools, limits),
+        access_log: Rc::clone(access_log),
+        clock: Clock::new(),
+        settings: Arc::clone(settings),
+        snapshot: Arc::clone(snapshot),
+    }
+}
+
+async fn sweep(handler: Rc<Handler>) {
+    let mut interval = tokio::time::interval(SWEEP);
+    loop {
+        interval.tick().await;
+        handler.pools.sweep();
+    }
+}
+
+async fn flush(access_log: Rc<AccessLog>) {
+    access_log.flush_in_time().await;
+}
+
+/// The connections of one worker.
+struct Connections {
+    handler: Rc<Handler>,
+    limits: Limits,
+    drain: Drain,
+    open: Cell<usize>,
+    none_left: Notify,
+    /// Of all workers.
+    open_everywhere: Arc<AtomicUsize>,
+    most: usize,
+}
+
+impl Connections {
+    /// Serves what comes in, for as long as it is polled.
+    async fn accept_all(self: &Rc<Self>, listener: &TcpListener) {
+        let mut reported: Option<Instant> = None;
+        loop {
+            // Connections beyond the limit wait in the kernel's queue, which is bounded too.
+            while self.open_everywhere.load(Ordering::Relaxed) >= self.most {
+                report(&mut reported, "MAX_CONNECTIONS are open; new ones wait");
+                tokio::time::sleep(FULL_PAUSE).await;
+            }
+            match listener.accept().await {
+                Ok((socket, peer)) => self.spawn(socket, peer),
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) => {
+                    report(&mut reported, &error.to_string());
+                    tokio::time::sleep(FULL_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Takes over what the kernel has accepted already: closing the listening socket would reset it.
+    fn accept_waiting(self: &Rc<Self>, listener: &TcpListener) {
+        let mut context = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Ok((socket, peer))) = listener.poll_accept(&mut context) {
+            self.spawn(socket, peer);
+        }
+    }
+
+    fn spawn(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr) {
+        let connections = Rc::clone(self);
+        self.open.set(self.open.get() + 1);
+        self.open_everywhere.fetch_add(1, Ordering::Relaxed);
+        spawn_local(async move {
+            let _open = OpenConnection(&connections);
+            connection::serve(
+                socket,
+                peer,
+                &connections.handler,
+                &connections.limits,
+                &connections.drain,
+            )
+            .await;
+        });
+    }
+
+    async fn wait_for_none(&self) {
+        while self.open.get() > 0 {
+            self.none_left.notified().await;
+        }
+    }
+}
+
+/// Counts a connection for as long as it lives, however it ends.
+struct OpenConnection<'a>(&'a Connections);
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        let left = self.0.open.get() - 1;
+        self.0.open.set(left);
+        self.0.open_everywhere.fetch_sub(1, Ordering::Relaxed);
+        if left == 0 {
+            self.0.none_left.notify_one();
+        }
+    }
+}
+
+/// A client that has gone before it was accepted says nothing about the next one.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// Says so once in a while, not for every connection.
+fn report(reported: &mut Option<Instant>, reason: &str) {
+    if reported.is_none_or(|last| last.elapsed() >= REPORT_PAUSE) {
+        *reported = Some(Instant::now());
+        tracing::warn!(reason, "connections cannot be accepted");
+    }
+}
