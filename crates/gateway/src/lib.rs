@@ -2,7 +2,9 @@
 
 mod admin;
 mod auth;
+pub mod cli;
 pub mod config;
+mod demo;
 mod error;
 mod handler;
 mod middleware;

@@ -1,17 +1,9 @@
-//! Stand-in.
-#[derive(Debug)]
-pub(crate) struct Verifier;
-pub(crate) struct AuthError;
-impl Verifier {
-    pub(crate) fn new(_: &[u8], _: &str) -> Self {
-        Self
-    }
-    pub(crate) fn verify(&self, _: &http::HeaderMap) -> Result<(), AuthError> {
-        Err(AuthError)
-    }
-}
-impl AuthError {
-    pub(crate) fn challenge(&self) -> http::HeaderValue {
-        http::HeaderValue::from_static("Bearer")
-    }
-}
+//! Who may pass: tokens in `Authorization: Bearer` (RFC 6750), verified and issued.
+
+mod claims;
+mod error;
+mod verifier;
+
+pub(crate) use claims::issue;
+pub(crate) use error::AuthError;
+pub(crate) use verifier::Verifier;

@@ -1,69 +1,20 @@
-//! Stand-in.
-#![allow(missing_docs)]
+//! From what users write to what requests see.
+//!
+//! Settings and routes file go through the same three stages: **written** (as given), **validated** (all errors found,
+//! each with its place), **compiled** ([`Snapshot`]). `check`, `routes`, `run` and `demo` run the same code, so what
+//! one accepts the others serve.
+
+mod finding;
+mod load;
+mod routes;
+mod settings;
 mod snapshot;
+
+pub use finding::{ConfigErrors, Finding};
+pub use load::{Loaded, load};
+pub use routes::schema;
+pub use settings::{
+    AccessLog, AccessLogFormat, JwtSettings, Limits, LogFormat, SETTINGS, Secret, Setting,
+    SettingError, Settings, Sources, Timeouts, UpstreamPool, env_example, reference,
+};
 pub use snapshot::{Route, Snapshot};
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::time::Duration;
-#[derive(Debug)]
-pub struct Secret(pub String);
-impl Secret {
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-#[derive(Debug)]
-pub struct Jwt {
-    pub secret: Secret,
-    pub issuer: String,
-}
-#[derive(Debug)]
-pub struct Limits {
-    pub max_head_size: usize,
-    pub max_headers: usize,
-    pub max_target_size: usize,
-}
-#[derive(Debug)]
-pub struct Timeouts {
-    pub head: Duration,
-    pub request_body_idle: Duration,
-    pub response_body_idle: Duration,
-    pub websocket_idle: Duration,
-    pub keep_alive: Duration,
-    pub connect: Duration,
-    pub request: Duration,
-    pub shutdown: Duration,
-}
-#[derive(Debug)]
-pub struct Pool {
-    pub idle_timeout: Duration,
-    pub max_lifetime: Duration,
-    pub max_idle: usize,
-}
-#[derive(Debug, PartialEq, Eq)]
-pub enum AccessLog {
-    Off,
-    Stdout,
-    File(PathBuf),
-}
-#[derive(Debug, Clone, Copy)]
-pub enum AccessLogFormat {
-    Auto,
-    Json,
-    Text,
-}
-#[derive(Debug)]
-pub struct Settings {
-    pub host: IpAddr,
-    pub port: u16,
-    pub admin_addr: Option<SocketAddr>,
-    pub workers: usize,
-    pub jwt: Jwt,
-    pub limits: Limits,
-    pub timeouts: Timeouts,
-    pub upstream_pool: Pool,
-    pub trusted_proxies: Vec<ipnet::IpNet>,
-    pub access_log: AccessLog,
-    pub access_log_format: AccessLogFormat,
-    pub max_connections: Option<usize>,
-}

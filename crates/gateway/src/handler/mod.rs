@@ -167,9 +167,9 @@ impl Handler {
         if !self.snapshot.routes[route].require_auth {
             return Ok(());
         }
-        let _ = started;
+        let now = self.clock.unix_milliseconds(started) / 1000;
         self.verifier
-            .verify(&head.headers)
+            .verify(&head.headers, now)
             .map_err(|error| Refusal::unauthorized(error.challenge()))
     }
 }

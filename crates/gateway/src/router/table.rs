@@ -115,6 +115,12 @@ impl Router {
         Ok(router)
     }
 
+    /// What the route with this number asks of a request. The number must be one of [`Router::build`]'s.
+    #[must_use]
+    pub fn route(&self, route: usize) -> &RouteMatch {
+        &self.routes[route]
+    }
+
     /// Routes that no request can reach.
     #[must_use]
     pub fn warnings(&self) -> &[RouteWarning] {

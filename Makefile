@@ -1,0 +1,35 @@
+# api-gateway: one command per need. `make help` lists them.
+
+CARGO ?= cargo
+.DEFAULT_GOAL := help
+.PHONY: help run test build dev lint clean setup
+
+help: ## List the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: setup ## Build and start the gateway with sample backends
+	$(CARGO) build --release --bin api-gateway
+	exec ./target/release/api-gateway demo
+
+test: setup ## Run all tests; installs what they need
+	$(CARGO) test --workspace --quiet
+	@if [ -z "$$CONFORMANCE_DATA" ]; then echo "passed over: the HTTP/1 conformance cases (set CONFORMANCE_DATA to their folder)"; fi
+
+build: setup ## Build the optimised program into build/api-gateway
+	$(CARGO) build --profile dist --bin api-gateway
+	@mkdir -p build
+	cp target/dist/api-gateway build/api-gateway
+
+dev: setup ## Rebuild and restart the demo on every change
+	scripts/dev
+
+lint: setup ## Check format and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+clean: ## Remove everything that was built
+	$(CARGO) clean
+	rm -rf build
+
+setup:
+	@scripts/setup

@@ -1,0 +1,30 @@
+//! `api-gateway demo`.
+
+use std::sync::Arc;
+
+use super::{CliError, load, routes, start_diagnostics};
+use crate::config::{Loaded, Settings};
+use crate::demo;
+use crate::server;
+
+/// Serves, with sample backends in the same process, and says what to try.
+pub(super) fn demo(settings: Settings) -> Result<(), CliError> {
+    let Loaded { snapshot, warnings } = load(&settings)?;
+    start_diagnostics(&settings);
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = server::control_runtime()?;
+    runtime.block_on(async {
+        demo::start().await?;
+        show(&routes::table(&snapshot));
+        show(&demo::banner(&settings));
+        Ok(server::run_on(Arc::new(settings), Arc::new(snapshot)).await?)
+    })
+}
+
+/// For people at a terminal. Standard output may be the access log's; this comes before its first line.
+#[allow(clippy::print_stdout)]
+fn show(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,133 @@
+//! The command line: parse, decide, do. One file a command.
+
+mod check;
+mod demo;
+mod routes;
+mod run;
+mod schema;
+
+use std::fmt::Display;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgMatches, Command};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{
+    ConfigErrors, Finding, LogFormat, SETTINGS, SettingError, Settings, Sources, load,
+};
+use crate::demo::DemoError;
+use crate::server::StartError;
+
+/// Where further settings are read from, in the working directory.
+const ENV_FILE: &str = ".env";
+
+/// Why a command fails. Displays as lines for people, one for each mistake.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error("{}", lines(.0))]
+    Settings(Vec<SettingError>),
+    #[error("{0}")]
+    EnvFile(Finding),
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    #[error("{0}")]
+    Start(#[from] StartError),
+    #[error("{0}")]
+    Demo(#[from] DemoError),
+    #[error("cannot write to standard output: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+fn lines(errors: &[SettingError]) -> String {
+    errors
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Runs the command that the arguments name; `run` where they name none.
+#[must_use]
+pub fn main() -> ExitCode {
+    let matches = command().get_matches();
+    match dispatch(&matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(matches: &ArgMatches) -> Result<(), CliError> {
+    match matches.subcommand() {
+        Some(("schema", _)) => schema::schema(),
+        Some(("check", matches)) => check::check(&settings(matches)?),
+        Some(("routes", matches)) => routes::routes(&settings(matches)?),
+        Some(("demo", matches)) => demo::demo(settings(matches)?),
+        Some((_, matches)) => run::run(settings(matches)?),
+        None => run::run(settings(matches)?),
+    }
+}
+
+/// The command line as it is parsed and described.
+fn command() -> Command {
+    let subcommand = |name: &'static str, about: &'static str| Command::new(name).about(about);
+    Command::new("api-gateway")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("An API gateway: routes HTTP and WebSocket requests, decides who may pass and how fast")
+        .after_help("Every setting is also an environment variable, and may stand in a .env file. A flag goes before \
+                     the environment, the environment before .env, .env before the default.")
+        .subcommand(subcommand("run", "Serve (the default)"))
+        .subcommand(subcommand("check", "Check settings and routes file: exit 1 and every error, or 0 and a summary"))
+        .subcommand(subcommand("routes", "Print the routes in the order in which they are matched"))
+        .subcommand(subcommand("schema", "Print the JSON Schema of the routes file"))
+        .subcommand(subcommand("demo", "Serve, with sample backends in the same process"))
+        .args(SETTINGS.iter().map(|setting| {
+            let default = match (setting.secret, setting.default) {
+                (_, "") => String::new(),
+                (_, default) => format!(" [default: {default}]"),
+            };
+            Arg::new(setting.variable)
+                .long(setting.flag())
+                .value_name("VALUE")
+                .global(true)
+                .allow_hyphen_values(true)
+                .help_heading(setting.group)
+                .help(format!("{} [env: {}]{default}", setting.help, setting.variable))
+        }))
+}
+
+fn settings(matches: &ArgMatches) -> Result<Settings, CliError> {
+    let environment =
+        |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let flag =
+        |setting: &crate::config::Setting| matches.get_one::<String>(setting.variable).cloned();
+    let sources =
+        Sources::gather(Path::new(ENV_FILE), environment, flag).map_err(CliError::EnvFile)?;
+    Settings::read(&sources).map_err(CliError::Settings)
+}
+
+/// Diagnostics go to standard error from here on.
+fn start_diagnostics(settings: &Settings) {
+    let filter = EnvFilter::new(&settings.log_level);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Json => subscriber.json().init(),
+        LogFormat::Text => {
+            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            subscriber.with_ansi(colours).with_target(false).init();
+        }
+    }
+}
+
+/// For lines to people at the end of a failed command; diagnostics may not have started.
+#[allow(clippy::print_stderr)]
+fn complain(message: &impl Display) {
+    for line in message.to_string().lines() {
+        eprintln!("api-gateway: {line}");
+    }
+}

@@ -1,0 +1,62 @@
+//! From settings to a snapshot.
+
+use std::io::ErrorKind;
+
+use super::finding::{ConfigErrors, Finding};
+use super::routes::{Compiled, Document, compile, default_route};
+use super::{Settings, Snapshot};
+
+/// A configuration that can be served.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What requests see.
+    pub snapshot: Snapshot,
+    /// What the author should know.
+    pub warnings: Vec<Finding>,
+}
+
+/// Reads, checks and compiles the routes file that `settings` names. Where it is not there, and nobody has asked for
+/// it, everything goes to the default backends.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(settings: &Settings) -> Result<Loaded, ConfigErrors> {
+    let file = settings.routes_config_path.display().to_string();
+    let about_file = |message: String| Finding {
+        file: file.clone(),
+        position: None,
+        message,
+    };
+    let bytes = match std::fs::read(&settings.routes_config_path) {
+        Ok(bytes) => bytes,
+        Err(error)
+            if error.kind() == ErrorKind::NotFound && !settings.routes_config_path_is_given =>
+        {
+            let backends: Vec<String> = settings.backends.iter().map(ToString::to_string).collect();
+            let message = format!("not there; everything goes to {}", backends.join(", "));
+            let snapshot = default_route(settings).map_err(ConfigErrors)?;
+            return Ok(Loaded {
+                snapshot,
+                warnings: vec![about_file(message)],
+            });
+        }
+        Err(error) => {
+            return Err(ConfigErrors(vec![about_file(format!(
+                "cannot be read: {error}"
+            ))]));
+        }
+    };
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        ConfigErrors(vec![about_file(format!(
+            "is not UTF-8 text, from byte {at} on"
+        ))])
+    })?;
+    let document = Document::parse(&file, &text).map_err(|finding| ConfigErrors(vec![finding]))?;
+    let Compiled { snapshot, warnings } = compile(&document, settings).map_err(ConfigErrors)?;
+    Ok(Loaded { snapshot, warnings })
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

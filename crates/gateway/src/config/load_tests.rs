@@ -1,0 +1,313 @@
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::*;
+use crate::config::Sources;
+
+/// A file in a folder of its own, gone when dropped.
+struct File(PathBuf);
+
+impl File {
+    fn new(content: &[u8]) -> Self {
+        let folder = std::env::temp_dir().join(format!("api-gateway-load-{:x}", fastrand::u64(..)));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("routes.json"), content).unwrap();
+        Self(folder)
+    }
+
+    fn settings(&self) -> Settings {
+        settings(&[(
+            "ROUTES_CONFIG_PATH",
+            self.0.join("routes.json").to_str().unwrap(),
+        )])
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+fn settings(pairs: &[(&str, &str)]) -> Settings {
+    let find = |name: &str| {
+        pairs
+            .iter()
+            .find(|(other, _)| *other == name)
+            .map(|(_, value)| (*value).to_owned())
+    };
+    let sources = Sources::gather(std::path::Path::new("/nowhere/.env"), find, |_| None).unwrap();
+    Settings::read(&sources).unwrap()
+}
+
+fn load_text(text: &str) -> Result<Loaded, Vec<String>> {
+    let file = File::new(text.as_bytes());
+    load(&file.settings()).map_err(|errors| {
+        let prefix = format!("{}:", file.0.join("routes.json").display());
+        errors
+            .0
+            .iter()
+            .map(|finding| finding.to_string().replace(&prefix, ""))
+            .collect()
+    })
+}
+
+fn load_route(keys: &str) -> Result<Loaded, Vec<String>> {
+    load_text(&format!("{{\"routes\": [{{{keys}}}]}}"))
+}
+
+#[track_caller]
+fn refused(keys: &str, part: &str) {
+    let errors = load_route(keys).expect_err(keys);
+    assert!(
+        errors.iter().any(|error| error.contains(part)),
+        "{keys}: {errors:?}"
+    );
+}
+
+#[test]
+fn the_example_of_the_contract_loads() {
+    let loaded = load_text(
+        r#"{ "routes": [ { "path": "/api/users/*path", "targetURL": "http://localhost:8081",
+            "methods": ["GET", "POST", "PUT", "DELETE"], "requireAuth": true, "stripPrefix": "/api/users" } ] }"#,
+    )
+    .unwrap();
+    let route = &loaded.snapshot.routes[0];
+    assert_eq!(
+        (&*route.name, &*route.strip_prefix),
+        ("/api/users/{*path}", "/api/users")
+    );
+    assert!(route.require_auth && !route.cacheable && !route.preserve_host);
+    assert_eq!(route.timeout.as_secs(), 30);
+}
+
+#[test]
+fn all_errors_are_told_at_once_with_their_places() {
+    let errors = load_text(
+        "{\"routes\": [\n  {\"path\": \"/a\", \"targetUrl\": \"x\", \"methods\": [\"get\"]},\n  {\"path\": \"b\"},\n  \
+         {\"pfad\": \"/ä\", \"timeout\": \"1\"},\n  {\"path\": \"/é\", \"é\": 1, \"timeout\": 0}\n]}",
+    )
+    .unwrap_err();
+    let places: Vec<&str> = errors
+        .iter()
+        .map(|error| error.split(": ").next().unwrap())
+        .collect();
+    assert_eq!(
+        places,
+        ["2:18", "2:48", "3:12", "4:3", "4:4", "4:29", "5:18", "5:37"],
+        "{errors:#?}"
+    );
+    assert!(errors[0].contains("did you mean \"targetURL\"?"));
+    assert!(errors[1].contains("did you mean \"GET\"?"));
+}
+
+#[test]
+fn syntax_errors_have_their_place() {
+    for (text, place) in [
+        ("{\"routes\": [}", "1:13"),
+        ("{\n  routes: []}", "2:3"),
+        ("", "1:1"),
+        ("{\"routes\": [],}", "1:14"),
+    ] {
+        let errors = load_text(text).expect_err(text);
+        assert!(errors[0].starts_with(place), "{text:?}: {errors:?}");
+    }
+}
+
+#[test]
+fn things_that_are_only_allowed_in_relaxed_json_are_refused() {
+    for text in [
+        "{\"routes\": [] // x\n}",
+        "{'routes': []}",
+        "{\"routes\": [],}",
+        "\u{feff}{\"routes\": []}",
+        "[]",
+        "7",
+    ] {
+        assert!(load_text(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn files_that_are_no_text_say_so() {
+    let file = File::new(b"{\"routes\": [\xff]}");
+    assert!(
+        load(&file.settings())
+            .unwrap_err()
+            .to_string()
+            .contains("not UTF-8 text, from byte 12")
+    );
+    let folder = settings(&[("ROUTES_CONFIG_PATH", file.0.to_str().unwrap())]);
+    assert!(
+        load(&folder)
+            .unwrap_err()
+            .to_string()
+            .contains("cannot be read")
+    );
+}
+
+#[test]
+fn a_file_that_was_asked_for_must_be_there() {
+    let error = load(&settings(&[("ROUTES_CONFIG_PATH", "/nowhere/routes.json")]))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("/nowhere/routes.json: cannot be read"),
+        "{error}"
+    );
+}
+
+#[test]
+fn without_a_file_everything_goes_to_the_default_backends() {
+    let mut settings = settings(&[("BACKEND_URLS", "http://a,http://b")]);
+    settings.routes_config_path = PathBuf::from("/nowhere/routes.json");
+    let loaded = load(&settings).unwrap();
+    assert_eq!(loaded.snapshot.upstreams[0].endpoints.len(), 2);
+    assert!(
+        loaded.warnings[0]
+            .to_string()
+            .contains("everything goes to http://a, http://b")
+    );
+}
+
+#[test]
+fn wrong_values_in_a_route_say_what_is_allowed() {
+    let path = "\"path\": \"/a/b/:c\"";
+    for (keys, part) in [
+        ("\"targetURL\": \"x\"", "URL such as"),
+        ("\"targetURL\": \"https://x\"", "https://"),
+        (
+            "\"targetURL\": \"http://x\", \"targets\": [\"http://y\"]",
+            "one of the two",
+        ),
+        ("\"targets\": []", "must not be empty"),
+        (
+            "\"targets\": [{\"url\": \"http://x\", \"weight\": 0}]",
+            "greater than 0",
+        ),
+        (
+            "\"targets\": [{\"url\": \"http://x\", \"weight\": 1001}]",
+            "out of range",
+        ),
+        (
+            "\"targets\": [{\"url\": \"http://x\", \"weight\": 1.5}]",
+            "whole number",
+        ),
+        ("\"targets\": [{\"weight\": 1}]", "\"url\" is missing"),
+        ("\"targets\": [{\"url\": \"x\"}]", "URL such as"),
+        ("\"methods\": []", "must not be empty"),
+        ("\"methods\": [\"GE T\"]", "not a method"),
+        ("\"methods\": [\"GET\", \"GET\"]", "twice"),
+        ("\"hosts\": [\"a:1\"]", "port"),
+        ("\"hosts\": [\"*\"]", "not a host"),
+        ("\"headers\": {\"a b\": \"c\"}", "name of a header"),
+        ("\"headers\": {\"a\": false}", "true for any value"),
+        (
+            "\"query\": {\"a\": 1}",
+            "expected a string or true or false",
+        ),
+        ("\"stripPrefix\": \"/a/b/c\"", "literal part"),
+        ("\"stripPrefix\": \"/a/bb\"", "literal part"),
+        ("\"stripPrefix\": \"a\"", "start of a path"),
+        ("\"timeout\": 0", "out of range"),
+        ("\"timeout\": 100000", "out of range"),
+        ("\"timeout\": \"1s\"", "expected a number"),
+        ("\"requireAuth\": 1", "true or false"),
+        ("\"name\": \"\"", "must not be empty"),
+        ("\"name\": null", "leave the key out"),
+        ("\"requireAuth\": true, \"requireAuth\": false", "twice"),
+        ("\"stripprefix\": \"/a\"", "did you mean \"stripPrefix\"?"),
+        ("\"zzz\": 1", "known are path, name"),
+    ] {
+        refused(&format!("{path}, {keys}"), part);
+    }
+    refused("\"name\": \"x\"", "\"path\" is missing");
+}
+
+#[test]
+fn names_and_routes_must_be_unique() {
+    let error = |routes: &str| {
+        load_text(&format!("{{\"routes\": [{routes}]}}"))
+            .unwrap_err()
+            .join("\n")
+    };
+    assert!(
+        error("{\"path\": \"/a\", \"name\": \"x\"}, {\"path\": \"/b\", \"name\": \"x\"}")
+            .contains("used by another")
+    );
+    assert!(error("{\"path\": \"/a/:x\"},\n{\"path\": \"/a/{y}\"}").contains("in line 1"));
+}
+
+#[test]
+fn routes_without_a_name_are_called_by_their_path() {
+    let loaded = load_text(
+        r#"{"routes": [{"path": "/a", "methods": ["GET"]}, {"path": "/a", "methods": ["PUT"]}, {"path": "/b", "name": "/a #2"}]}"#,
+    )
+    .unwrap();
+    let names: Vec<&str> = loaded
+        .snapshot
+        .routes
+        .iter()
+        .map(|route| &*route.name)
+        .collect();
+    assert_eq!(names, ["/a", "/a #3", "/a #2"]);
+}
+
+#[test]
+fn endpoints_at_one_address_share_a_pool() {
+    let loaded = load_text(
+        r#"{"routes": [{"path": "/a", "targets": ["http://x/1", "http://y"]}, {"path": "/b", "targetURL": "http://x/2"}]}"#,
+    )
+    .unwrap();
+    let pool = |upstream: usize, endpoint: usize| {
+        loaded.snapshot.upstreams[upstream].endpoints[endpoint].pool
+    };
+    assert_eq!(pool(0, 0), pool(1, 0));
+    assert_ne!(pool(0, 0), pool(0, 1));
+    assert_eq!(loaded.snapshot.pools, 2);
+}
+
+#[test]
+fn what_is_odd_but_possible_is_a_warning() {
+    let loaded = load_route(
+        "\"path\": \"/a\", \"methods\": [\"CONNECT\"], \"requireAuth\": true, \"cacheable\": true",
+    )
+    .unwrap();
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert!(
+        warnings
+            .iter()
+            .any(|warning| warning.contains("can never match"))
+    );
+    assert!(
+        warnings
+            .iter()
+            .any(|warning| warning.contains("JWT_SECRET"))
+    );
+    assert!(warnings.iter().any(|warning| warning.contains("no effect")));
+}
+
+#[test]
+fn ten_thousand_routes_load_quickly() {
+    let routes: Vec<String> = (0..10_000)
+        .map(|index| format!("{{\"path\": \"/api/v{}/service{index}/:id/*rest\", \"targetURL\": \"http://10.0.0.1:{}\", \"methods\": [\"GET\"]}}", index % 7, 1 + index % 60_000))
+        .collect();
+    let text = format!("{{\"routes\": [{}]}}", routes.join(",\n"));
+    let start = Instant::now();
+    let loaded = load_text(&text).unwrap();
+    assert_eq!(loaded.snapshot.routes.len(), 10_000);
+    // Under a second when optimised; tests are not.
+    let bound = if cfg!(debug_assertions) { 15 } else { 1 };
+    assert!(start.elapsed().as_secs() < bound, "{:?}", start.elapsed());
+}
+
+#[test]
+fn the_schema_file_holds_the_schema() {
+    let file = include_str!("../../../../configs/routes.schema.json");
+    assert_eq!(
+        file,
+        crate::config::schema(),
+        "write the output of `api-gateway schema` to configs/routes.schema.json"
+    );
+}

@@ -1,0 +1,121 @@
+//! The routes file as users write it. The JSON Schema and the reference come from these comments.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Where requests go. The most specific route that fits a request gets it, whatever the order in this file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[schemars(title = "Routes file of api-gateway")]
+pub(super) struct RoutesFile {
+    /// The JSON Schema of this file, for editors.
+    #[serde(rename = "$schema")]
+    #[allow(dead_code, reason = "it is for editors")]
+    pub(super) schema: Option<String>,
+    /// The routes.
+    #[allow(
+        dead_code,
+        reason = "routes are read one by one, so that each can have errors of its own"
+    )]
+    pub(super) routes: Vec<Route>,
+}
+
+/// Which requests go where.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Route {
+    /// The paths that match: "/users/:id" or "/users/{id}" for one segment, "/files/*path" or "/files/{*path}" for the
+    /// rest, the bare "/files" included.
+    pub(super) path: String,
+    /// The route's name in logs; its path where none is given.
+    #[schemars(length(min = 1))]
+    pub(super) name: Option<String>,
+    /// The hosts that match: "api.example.com", or "*.example.com" for all names below; any host where none is given.
+    pub(super) hosts: Option<Vec<String>>,
+    /// The methods that match, in capitals; any where none is given. GET stands for HEAD too.
+    #[schemars(length(min = 1))]
+    pub(super) methods: Option<Vec<String>>,
+    /// Header fields that must be there: the name, and the exact value, or true for any.
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, Matcher>,
+    /// Query parameters that must be there: the name, and the exact value as it stands in the query, or true for any.
+    #[serde(default)]
+    pub(super) query: BTreeMap<String, Matcher>,
+    /// Where matching requests go: "http://host:port", perhaps with a base path. BACKEND_URL or BACKEND_URLS where
+    /// neither this nor "targets" is given.
+    #[serde(rename = "targetURL")]
+    pub(super) target_url: Option<String>,
+    /// Several targets, which requests are spread over.
+    #[schemars(length(min = 1))]
+    pub(super) targets: Option<Vec<WrittenTarget>>,
+    /// Removed from the start of the path before forwarding. Must be a literal start of "path".
+    pub(super) strip_prefix: Option<String>,
+    /// The client's Host goes to the backend, instead of the target's.
+    #[serde(default)]
+    pub(super) preserve_host: bool,
+    /// A valid JWT is needed.
+    #[serde(default)]
+    pub(super) require_auth: bool,
+    /// Responses may be cached. Without effect in this version.
+    #[serde(default)]
+    pub(super) cacheable: bool,
+    /// Seconds from the request's head to the response's; REQUEST_TIMEOUT where none is given. Time in which the
+    /// request's body arrives does not count.
+    #[schemars(range(min = 0.001, max = 86400.0))]
+    pub(super) timeout: Option<f64>,
+}
+
+/// A target URL, or an object with its weight.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum WrittenTarget {
+    /// A URL of weight 1.
+    Url(String),
+    /// A URL and its weight.
+    Weighted(WeightedTarget),
+}
+
+/// A target URL and its share of the requests.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct WeightedTarget {
+    /// "http://host:port", perhaps with a base path.
+    pub(super) url: String,
+    /// Its share of the requests, in proportion to the other weights; 0 for none.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub(super) weight: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// An exact value, or true for any.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Matcher {
+    /// Exactly this value.
+    Exact(String),
+    /// True: any value.
+    Present(bool),
+}
+
+impl WrittenTarget {
+    pub(super) fn url(&self) -> &str {
+        match self {
+            Self::Url(url) => url,
+            Self::Weighted(target) => &target.url,
+        }
+    }
+
+    pub(super) fn weight(&self) -> u32 {
+        match self {
+            Self::Url(_) => one(),
+            Self::Weighted(target) => target.weight,
+        }
+    }
+}

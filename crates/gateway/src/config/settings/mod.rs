@@ -1,0 +1,237 @@
+//! Settings: from flags, the environment and a `.env` file.
+
+mod document;
+mod source;
+mod table;
+mod values;
+
+pub use document::{env_example, reference};
+pub use source::{SettingError, Sources};
+pub use table::{SETTINGS, Setting};
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::upstream::Target;
+use source::Reader;
+
+/// All settings, validated.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `HOST`: the address to listen on.
+    pub host: IpAddr,
+    /// `PORT`; 0 for any free one.
+    pub port: u16,
+    /// `ADMIN_ADDR`: where health is told; none when off.
+    pub admin_addr: Option<SocketAddr>,
+    /// `WORKERS`: threads that serve requests, at least 1.
+    pub workers: usize,
+    /// `MAX_CONNECTIONS`: client connections at once; none to derive it from the descriptor limit.
+    pub max_connections: Option<usize>,
+    /// `BACKEND_URLS`, else `BACKEND_URL`: where routes without a target go. Never empty.
+    pub backends: Vec<Target>,
+    /// `ROUTES_CONFIG_PATH`.
+    pub routes_config_path: PathBuf,
+    /// Whether the user named that file, so that its absence is an error.
+    pub routes_config_path_is_given: bool,
+    /// `JWT_*`.
+    pub jwt: JwtSettings,
+    /// `ALLOWED_ORIGINS`.
+    pub allowed_origins: Vec<String>,
+    /// `TRUSTED_PROXIES`: whose word on other addresses is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `ENABLE_METRICS`.
+    pub enable_metrics: bool,
+    /// `ENABLE_CACHING`.
+    pub enable_caching: bool,
+    /// `CACHE_TTL`.
+    pub cache_ttl: Duration,
+    /// `ACCESS_LOG`.
+    pub access_log: AccessLog,
+    /// `ACCESS_LOG_FORMAT`.
+    pub access_log_format: AccessLogFormat,
+    /// `LOG_LEVEL`: a filter of the `tracing` kind.
+    pub log_level: String,
+    /// `LOG_FORMAT`.
+    pub log_format: LogFormat,
+    /// `MAX_*`: sizes of a request.
+    pub limits: Limits,
+    /// `*_TIMEOUT`.
+    pub timeouts: Timeouts,
+    /// `UPSTREAM_*`.
+    pub upstream_pool: UpstreamPool,
+}
+
+/// How tokens are checked.
+#[derive(Debug, Clone)]
+pub struct JwtSettings {
+    /// `JWT_SECRET`.
+    pub secret: Secret,
+    /// `JWT_ISSUER`.
+    pub issuer: String,
+    /// `JWT_EXPIRATION`.
+    pub expiration: Duration,
+}
+
+/// Text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+/// Where access log lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// To standard output.
+    Stdout,
+    /// To the end of a file.
+    File(PathBuf),
+}
+
+/// What access log lines look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    /// Text at a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// What diagnostics on standard error look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How large a request may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// `MAX_HEAD_SIZE`, bytes.
+    pub max_head_size: usize,
+    /// `MAX_HEADERS`, fields.
+    pub max_headers: usize,
+    /// `MAX_TARGET_SIZE`, bytes.
+    pub max_target_size: usize,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// `HEAD_TIMEOUT`.
+    pub head: Duration,
+    /// `REQUEST_BODY_IDLE_TIMEOUT`.
+    pub request_body_idle: Duration,
+    /// `RESPONSE_BODY_IDLE_TIMEOUT`.
+    pub response_body_idle: Duration,
+    /// `WEBSOCKET_IDLE_TIMEOUT`.
+    pub websocket_idle: Duration,
+    /// `KEEP_ALIVE_TIMEOUT`.
+    pub keep_alive: Duration,
+    /// `CONNECT_TIMEOUT`.
+    pub connect: Duration,
+    /// `REQUEST_TIMEOUT`.
+    pub request: Duration,
+    /// `SHUTDOWN_TIMEOUT`.
+    pub shutdown: Duration,
+}
+
+/// How idle connections to backends are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct UpstreamPool {
+    /// `UPSTREAM_IDLE_TIMEOUT`.
+    pub idle_timeout: Duration,
+    /// `UPSTREAM_MAX_LIFETIME`.
+    pub max_lifetime: Duration,
+    /// `UPSTREAM_MAX_IDLE`, per endpoint and worker.
+    pub max_idle: usize,
+}
+
+impl Secret {
+    /// The text itself; not for logs.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is the documented default, which everybody knows.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        SETTINGS
+            .iter()
+            .any(|setting| setting.variable == "JWT_SECRET" && setting.default == self.0)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+impl Settings {
+    /// Reads and checks all settings.
+    ///
+    /// # Errors
+    /// Every value that is not allowed.
+    pub fn read(sources: &Sources) -> Result<Self, Vec<SettingError>> {
+        use values as v;
+        let mut read = Reader::new(sources);
+        let settings = Self {
+            host: read.value("HOST", v::ip_address),
+            port: read.value("PORT", v::port),
+            admin_addr: read.value("ADMIN_ADDR", v::address_or_off),
+            workers: read.value("WORKERS", v::workers),
+            max_connections: read.value("MAX_CONNECTIONS", v::count_or_auto),
+            backends: read.backends(),
+            routes_config_path: read.value("ROUTES_CONFIG_PATH", v::path),
+            routes_config_path_is_given: read.is_given("ROUTES_CONFIG_PATH"),
+            jwt: JwtSettings {
+                secret: Secret(read.value("JWT_SECRET", v::text)),
+                issuer: read.value("JWT_ISSUER", v::text),
+                expiration: read.value("JWT_EXPIRATION", v::long_duration),
+            },
+            allowed_origins: read.value("ALLOWED_ORIGINS", v::origins),
+            trusted_proxies: read.value("TRUSTED_PROXIES", v::networks),
+            enable_metrics: read.value("ENABLE_METRICS", v::switch),
+            enable_caching: read.value("ENABLE_CACHING", v::switch),
+            cache_ttl: read.value("CACHE_TTL", v::long_duration_or_zero),
+            access_log: read.value("ACCESS_LOG", v::access_log),
+            access_log_format: read.value("ACCESS_LOG_FORMAT", v::access_log_format),
+            log_level: read.value("LOG_LEVEL", v::log_filter),
+            log_format: read.value("LOG_FORMAT", v::log_format),
+            limits: Limits {
+                max_head_size: read.value("MAX_HEAD_SIZE", v::size),
+                max_headers: read.value("MAX_HEADERS", v::field_count),
+                max_target_size: read.value("MAX_TARGET_SIZE", v::size),
+            },
+            timeouts: Timeouts {
+                head: read.value("HEAD_TIMEOUT", v::duration),
+                request_body_idle: read.value("REQUEST_BODY_IDLE_TIMEOUT", v::duration),
+                response_body_idle: read.value("RESPONSE_BODY_IDLE_TIMEOUT", v::duration),
+                websocket_idle: read.value("WEBSOCKET_IDLE_TIMEOUT", v::duration),
+                keep_alive: read.value("KEEP_ALIVE_TIMEOUT", v::duration),
+                connect: read.value("CONNECT_TIMEOUT", v::duration),
+                request: read.value("REQUEST_TIMEOUT", v::duration),
+                shutdown: read.value("SHUTDOWN_TIMEOUT", v::duration_or_zero),
+            },
+            upstream_pool: UpstreamPool {
+                idle_timeout: read.value("UPSTREAM_IDLE_TIMEOUT", v::duration),
+                max_lifetime: read.value("UPSTREAM_MAX_LIFETIME", v::duration),
+                max_idle: read.value("UPSTREAM_MAX_IDLE", v::idle_count),
+            },
+        };
+        read.finish(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+//! The one list of settings: flags, help, `.env.example` and the reference are made from it.
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Its environment variable; the flag is the same in lower case with hyphens.
+    pub variable: &'static str,
+    /// The value where none is given; empty for none.
+    pub default: &'static str,
+    /// What it means, units and range.
+    pub help: &'static str,
+    /// Under which heading it stands.
+    pub group: &'static str,
+    /// Its value is not shown.
+    pub secret: bool,
+}
+
+impl Setting {
+    /// The long flag, without its hyphens.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.variable.to_ascii_lowercase().replace('_', "-")
+    }
+}
+
+const fn setting(
+    group: &'static str,
+    variable: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting {
+        variable,
+        default,
+        help,
+        group,
+        secret: false,
+    }
+}
+
+const LISTENING: &str = "Listening";
+const ROUTING: &str = "Routing";
+const SECURITY: &str = "Security";
+const LOGGING: &str = "Logging";
+const LIMITS: &str = "Limits";
+const TIMEOUTS: &str = "Time-outs";
+const UPSTREAM: &str = "Connections to backends";
+const RESERVED: &str = "Checked, without effect in this version";
+
+/// All settings, in the order of the documentation.
+pub const SETTINGS: &[Setting] = &[
+    setting(
+        LISTENING,
+        "PORT",
+        "8080",
+        "Port to listen on, 0 to 65535; 0 takes any free one",
+    ),
+    setting(
+        LISTENING,
+        "HOST",
+        "::",
+        "Address to listen on; \"::\" is all addresses, IPv4 and IPv6",
+    ),
+    setting(
+        LISTENING,
+        "ADMIN_ADDR",
+        "127.0.0.1:9901",
+        "Address of /healthz and /readyz, or \"off\"",
+    ),
+    setting(
+        LISTENING,
+        "WORKERS",
+        "auto",
+        "Threads that serve requests, 1 to 1024; \"auto\" is one per CPU that the process may use",
+    ),
+    setting(
+        LISTENING,
+        "MAX_CONNECTIONS",
+        "auto",
+        "Client connections at once; more wait. \"auto\" is what the file descriptor limit allows",
+    ),
+    setting(
+        LISTENING,
+        "SHUTDOWN_TIMEOUT",
+        "30",
+        "How long open requests may take to end after SIGTERM or SIGINT; 0 to 24h",
+    ),
+    setting(
+        ROUTING,
+        "ROUTES_CONFIG_PATH",
+        "configs/routes.json",
+        "The routes file",
+    ),
+    setting(
+        ROUTING,
+        "BACKEND_URL",
+        "http://localhost:8081",
+        "Where routes without a target go",
+    ),
+    setting(
+        ROUTING,
+        "BACKEND_URLS",
+        "",
+        "Several of them, comma separated; replaces BACKEND_URL",
+    ),
+    Setting {
+        variable: "JWT_SECRET",
+        default: "your-secret-key",
+        help: "Key that verifies tokens (HS256); the default is public, set your own",
+        group: SECURITY,
+        secret: true,
+    },
+    setting(
+        SECURITY,
+        "JWT_ISSUER",
+        "api-gateway",
+        "Issuer that tokens must name",
+    ),
+    setting(
+        SECURITY,
+        "TRUSTED_PROXIES",
+        "",
+        "Addresses or networks (CIDR), comma separated, whose X-Forwarded-* fields are believed; nobody by default",
+    ),
+    setting(
+        LOGGING,
+        "ACCESS_LOG",
+        "stdout",
+        "Where a line per request goes: \"stdout\", \"off\" or a file",
+    ),
+    setting(
+        LOGGING,
+        "ACCESS_LOG_FORMAT",
+        "auto",
+        "\"json\", \"text\", or \"auto\": text at a terminal, else json",
+    ),
+    setting(
+        LOGGING,
+        "LOG_LEVEL",
+        "info",
+        "Diagnostics on standard error: error, warn, info, debug, trace, or a filter such as \"info,wire=debug\"",
+    ),
+    setting(
+        LOGGING,
+        "LOG_FORMAT",
+        "text",
+        "Form of the diagnostics: \"text\" or \"json\"",
+    ),
+    setting(
+        LIMITS,
+        "MAX_HEAD_SIZE",
+        "64KiB",
+        "Size of a request's head, and of a response's; 1KiB to 16MiB",
+    ),
+    setting(
+        LIMITS,
+        "MAX_HEADERS",
+        "100",
+        "Number of header fields in either, 1 to 10000",
+    ),
+    setting(
+        LIMITS,
+        "MAX_TARGET_SIZE",
+        "8KiB",
+        "Size of a request's target; 1KiB to 16MiB",
+    ),
+    setting(
+        TIMEOUTS,
+        "REQUEST_TIMEOUT",
+        "30",
+        "From a request's head to its response's; a route's \"timeout\" replaces it",
+    ),
+    setting(TIMEOUTS, "CONNECT_TIMEOUT", "5", "Connecting to a backend"),
+    setting(
+        TIMEOUTS,
+        "HEAD_TIMEOUT",
+        "10",
+        "From the first byte of a request's head to its last",
+    ),
+    setting(
+        TIMEOUTS,
+        "REQUEST_BODY_IDLE_TIMEOUT",
+        "30",
+        "Longest pause in a request's body",
+    ),
+    setting(
+        TIMEOUTS,
+        "RESPONSE_BODY_IDLE_TIMEOUT",
+        "300",
+        "Longest pause in a response's body; event streams have WEBSOCKET_IDLE_TIMEOUT",
+    ),
+    setting(
+        TIMEOUTS,
+        "WEBSOCKET_IDLE_TIMEOUT",
+        "3600",
+        "Longest silence of a WebSocket, both ways, and of an event stream",
+    ),
+    setting(
+        TIMEOUTS,
+        "KEEP_ALIVE_TIMEOUT",
+        "60",
+        "Longest pause between two requests on a client connection",
+    ),
+    setting(
+        UPSTREAM,
+        "UPSTREAM_IDLE_TIMEOUT",
+        "60",
+        "How long an idle connection is kept; a backend's own Keep-Alive timeout goes before it",
+    ),
+    setting(
+        UPSTREAM,
+        "UPSTREAM_MAX_LIFETIME",
+        "3600",
+        "Age at which a connection is not used again",
+    ),
+    setting(
+        UPSTREAM,
+        "UPSTREAM_MAX_IDLE",
+        "256",
+        "Idle connections kept per backend and worker, 0 to 100000",
+    ),
+    setting(
+        RESERVED,
+        "JWT_EXPIRATION",
+        "3600",
+        "Lifetime of issued tokens, seconds",
+    ),
+    setting(
+        RESERVED,
+        "ALLOWED_ORIGINS",
+        "*",
+        "CORS origins, comma separated",
+    ),
+    setting(RESERVED, "ENABLE_METRICS", "true", "Prometheus metrics"),
+    setting(RESERVED, "ENABLE_CACHING", "true", "Response cache"),
+    setting(
+        RESERVED,
+        "CACHE_TTL",
+        "300",
+        "Default lifetime of a cache entry, seconds",
+    ),
+];

@@ -1,0 +1,246 @@
+//! Texts to values. The error of each says what is allowed.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+
+use super::{AccessLog, AccessLogFormat, LogFormat};
+use crate::upstream::Target;
+
+type Parsed<T> = Result<T, String>;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(super) fn ip_address(text: &str) -> Parsed<IpAddr> {
+    text.parse()
+        .map_err(|_| "must be an IP address, such as 127.0.0.1 or ::".to_owned())
+}
+
+pub(super) fn port(text: &str) -> Parsed<u16> {
+    text.parse()
+        .map_err(|_| "must be a whole number from 0 to 65535".to_owned())
+}
+
+pub(super) fn address_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
+    if text == "off" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        "must be an address with a port, such as 127.0.0.1:9901, or \"off\"".to_owned()
+    })
+}
+
+/// The CPUs that the process may use: affinity and the cgroup's quota are counted by the standard library.
+pub(super) fn workers(text: &str) -> Parsed<usize> {
+    if text == "auto" {
+        return Ok(std::thread::available_parallelism().map_or(1, usize::from));
+    }
+    whole_number(text, 1, 1024).map_err(|allowed| allowed + ", or \"auto\"")
+}
+
+pub(super) fn count_or_auto(text: &str) -> Parsed<Option<usize>> {
+    if text == "auto" {
+        return Ok(None);
+    }
+    whole_number(text, 1, 10_000_000)
+        .map(Some)
+        .map_err(|allowed| allowed + ", or \"auto\"")
+}
+
+pub(super) fn field_count(text: &str) -> Parsed<usize> {
+    whole_number(text, 1, 10_000)
+}
+
+pub(super) fn idle_count(text: &str) -> Parsed<usize> {
+    whole_number(text, 0, 100_000)
+}
+
+pub(super) fn path(text: &str) -> Parsed<PathBuf> {
+    Ok(PathBuf::from(text))
+}
+
+pub(super) fn text(text: &str) -> Parsed<String> {
+    if text.trim().is_empty() {
+        Err("must not be blank".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+pub(super) fn switch(text: &str) -> Parsed<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("must be \"true\" or \"false\"".to_owned()),
+    }
+}
+
+pub(super) fn target(text: &str) -> Parsed<Vec<Target>> {
+    Target::parse(text)
+        .map(|target| vec![target])
+        .map_err(|error| error.to_string())
+}
+
+pub(super) fn targets(text: &str) -> Parsed<Vec<Target>> {
+    let targets: Vec<Target> = list(text)
+        .map(|url| Target::parse(url).map_err(|error| format!("\"{url}\": {error}")))
+        .collect::<Result<_, _>>()?;
+    // Empty is the default: none of them.
+    if targets.is_empty() && !text.is_empty() {
+        Err("must hold at least one URL".to_owned())
+    } else {
+        Ok(targets)
+    }
+}
+
+pub(super) fn origins(text: &str) -> Parsed<Vec<String>> {
+    list(text)
+        .map(|origin| {
+            let rest = origin
+                .strip_prefix("http://")
+                .or_else(|| origin.strip_prefix("https://"));
+            let is_origin = rest
+                .is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', ' ', '@']));
+            if origin == "*" || origin == "null" || is_origin {
+                Ok(origin.to_owned())
+            } else {
+                Err(format!(
+                    "\"{origin}\" must be \"*\" or an origin such as https://app.example.com"
+                ))
+            }
+        })
+        .collect()
+}
+
+/// Networks, and single addresses as networks of one.
+pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
+    list(text)
+        .map(|network| {
+            let address = || network.parse::<IpAddr>().map(IpNet::from);
+            network
+                .parse::<IpNet>()
+                .or_else(|_| address())
+                .map_err(|_| {
+                    format!("\"{network}\" must be an address or a network such as 10.0.0.0/8")
+                })
+        })
+        .collect()
+}
+
+pub(super) fn access_log(text: &str) -> Parsed<AccessLog> {
+    Ok(match text {
+        "off" => AccessLog::Off,
+        "stdout" => AccessLog::Stdout,
+        file => AccessLog::File(PathBuf::from(file)),
+    })
+}
+
+pub(super) fn access_log_format(text: &str) -> Parsed<AccessLogFormat> {
+    match text {
+        "auto" => Ok(AccessLogFormat::Auto),
+        "json" => Ok(AccessLogFormat::Json),
+        "text" => Ok(AccessLogFormat::Text),
+        _ => Err("must be \"auto\", \"json\" or \"text\"".to_owned()),
+    }
+}
+
+pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
+    match text {
+        "json" => Ok(LogFormat::Json),
+        "text" => Ok(LogFormat::Text),
+        _ => Err("must be \"json\" or \"text\"".to_owned()),
+    }
+}
+
+pub(super) fn log_filter(text: &str) -> Parsed<String> {
+    const ALLOWED: &str =
+        "must be error, warn, info, debug, trace, or a filter such as \"info,wire=debug\"";
+    // A bare word that is no level would be taken for the name of a module, and silence everything else.
+    let is_level =
+        |text: &str| text.parse::<tracing::Level>().is_ok() || text.eq_ignore_ascii_case("off");
+    let bare_words_are_levels = list(text).all(|part| part.contains('=') || is_level(part));
+    match EnvFilter::try_new(text) {
+        Ok(_) if bare_words_are_levels => Ok(text.to_owned()),
+        _ => Err(ALLOWED.to_owned()),
+    }
+}
+
+/// Bytes, or with `KiB` or `MiB`.
+pub(super) fn size(text: &str) -> Parsed<usize> {
+    const ALLOWED: &str = "must be a size from 1KiB to 16MiB, such as 65536, 64KiB or 1MiB";
+    let (digits, unit) = text.split_at(
+        text.find(|letter: char| !letter.is_ascii_digit())
+            .unwrap_or(text.len()),
+    );
+    let unit = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1024,
+        "m" | "mib" => 1024 * 1024,
+        _ => return Err(ALLOWED.to_owned()),
+    };
+    let size = digits
+        .parse::<usize>()
+        .ok()
+        .and_then(|count| count.checked_mul(unit));
+    size.filter(|size| (1024..=16 * 1024 * 1024).contains(size))
+        .ok_or_else(|| ALLOWED.to_owned())
+}
+
+/// From 1 ms to a day.
+pub(super) fn duration(text: &str) -> Parsed<Duration> {
+    let allowed = "must be a time from 1ms to 24h: seconds such as 30 or 0.5, or with a unit such as 500ms, 5m, 1h";
+    parse_duration(text)
+        .filter(|time| (Duration::from_millis(1)..=DAY).contains(time))
+        .ok_or_else(|| allowed.to_owned())
+}
+
+/// From 0 to a day.
+pub(super) fn duration_or_zero(text: &str) -> Parsed<Duration> {
+    let allowed = "must be a time from 0 to 24h: seconds such as 30 or 0.5, or with a unit such as 500ms, 5m, 1h";
+    parse_duration(text)
+        .filter(|time| *time <= DAY)
+        .ok_or_else(|| allowed.to_owned())
+}
+
+/// From 1 s to ten years.
+pub(super) fn long_duration(text: &str) -> Parsed<Duration> {
+    let time = long_duration_or_zero(text)?;
+    if time < Duration::from_secs(1) {
+        Err("must be a time of at least 1 second".to_owned())
+    } else {
+        Ok(time)
+    }
+}
+
+/// From 0 to ten years.
+pub(super) fn long_duration_or_zero(text: &str) -> Parsed<Duration> {
+    let allowed =
+        "must be a time from 0 to 3650d: seconds such as 300, or with a unit such as 5m, 1h, 7d";
+    parse_duration(text)
+        .filter(|time| *time <= 3650 * DAY)
+        .ok_or_else(|| allowed.to_owned())
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => humantime::parse_duration(text).ok(),
+    }
+}
+
+fn whole_number(text: &str, least: usize, most: usize) -> Parsed<usize> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
+}
+
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+}

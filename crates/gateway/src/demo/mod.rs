@@ -1,0 +1,128 @@
+//! The sample backends of `api-gateway demo`, on the addresses that `configs/routes.json` names.
+
+mod collections;
+mod faults;
+mod streams;
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use tokio::net::TcpListener;
+
+use crate::auth;
+use crate::config::Settings;
+
+/// How long the token in the banner is valid.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A sample backend cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DemoError {
+    /// Its port is taken, or may not be used.
+    #[error(
+        "the sample backend \"{name}\" cannot listen on {address}: {error}; stop the program that does"
+    )]
+    Listen {
+        /// Which backend.
+        name: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// The sample backends: name, port, what they serve.
+fn backends() -> [(&'static str, u16, Router); 6] {
+    [
+        ("users", 8081, collections::users()),
+        ("orders", 8082, collections::orders()),
+        ("websocket echo", 8083, streams::echo()),
+        ("events", 8084, streams::events()),
+        ("slow", 8085, faults::slow()),
+        ("flaky", 8086, faults::flaky()),
+    ]
+}
+
+/// Starts all sample backends on the present runtime; they run as long as it does.
+///
+/// # Errors
+/// When one of their ports is taken.
+pub(crate) async fn start() -> Result<(), DemoError> {
+    for (name, port, router) in backends() {
+        let failed = |address| {
+            move |error| DemoError::Listen {
+                name,
+                address,
+                error,
+            }
+        };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let listener = TcpListener::bind(address).await.map_err(failed(address))?;
+        spawn(listener, router.clone());
+        // `localhost` may mean either; there need not be an IPv6.
+        if let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
+            spawn(listener, router);
+        }
+    }
+    Ok(())
+}
+
+fn spawn(listener: TcpListener, router: Router) {
+    tokio::spawn(async move { axum::serve(listener, router).await });
+}
+
+/// What to try, for people at a terminal.
+pub(crate) fn banner(settings: &Settings) -> String {
+    let base = format!("http://localhost:{}", settings.port);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let token = auth::issue(
+        settings.jwt.secret.expose().as_bytes(),
+        &settings.jwt.issuer,
+        "demo",
+        TOKEN_LIFETIME,
+        now,
+    )
+    .unwrap_or_default();
+    format!(
+        "Try:\n  \
+         curl {base}/api/users\n  \
+         curl {base}/api/users/1\n  \
+         curl -H 'Authorization: Bearer {token}' {base}/api/orders\n  \
+         curl -N {base}/events\n  \
+         curl {base}/slow?seconds=1\n  \
+         curl -i -N -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \\\n       \
+         -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' --max-time 2 {base}/ws/echo\n\
+         Ctrl-C ends.\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_sample_routes_name_exactly_the_sample_backends() {
+        let file: serde_json::Value =
+            serde_json::from_str(include_str!("../../../../configs/routes.json")).unwrap();
+        let mut named = BTreeSet::new();
+        for route in file["routes"].as_array().unwrap() {
+            let targets = route["targets"].as_array().cloned().unwrap_or_default();
+            let urls = targets
+                .iter()
+                .map(|target| target["url"].clone())
+                .chain([route["targetURL"].clone()]);
+            named.extend(
+                urls.filter_map(|url| url.as_str()?.rsplit(':').next()?.parse::<u16>().ok()),
+            );
+        }
+        let served: BTreeSet<u16> = backends().into_iter().map(|(_, port, _)| port).collect();
+        assert_eq!(named, served);
+    }
+}
