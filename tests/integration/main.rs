@@ -1,2 +1,43 @@
 //! Behaviour of the real program over real sockets.
 #![allow(missing_docs)]
+
+mod bad_input;
+mod command_line;
+mod conformance;
+mod failures;
+mod http2;
+mod limits;
+mod logging;
+mod proxying;
+mod routing;
+mod shutdown;
+mod streaming;
+mod websocket;
+
+use serde_json::{Value, json};
+use testkit::{Backend, Gateway, GatewayBuilder};
+
+/// The program that is tested.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_api-gateway");
+
+fn gateway() -> GatewayBuilder {
+    GatewayBuilder::new(PROGRAM)
+}
+
+/// A routes file with these routes.
+fn routes(routes: &[Value]) -> Value {
+    json!({ "routes": routes })
+}
+
+/// A routes file that sends everything to one place.
+fn everything_to(url: &str) -> Value {
+    routes(&[json!({ "path": "/*path", "targetURL": url })])
+}
+
+/// A gateway in front of one backend.
+async fn in_front_of(backend: &Backend) -> Gateway {
+    gateway()
+        .routes(&everything_to(&backend.url()))
+        .start()
+        .await
+}

@@ -1,2 +1,17 @@
 //! What tests need to meet the gateway as the world does: scriptable backends, raw clients and a harness that
 //! starts and stops the real program.
+//!
+//! Everything here panics when something does not come about in time: it is for tests only.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+mod backend;
+mod client;
+mod deadline;
+mod gateway;
+mod message;
+
+pub use backend::{Backend, Connection};
+pub use client::Client;
+pub use deadline::within;
+pub use gateway::{Gateway, GatewayBuilder};
+pub use message::{Message, read_message};

@@ -1,0 +1,245 @@
+//! The real program in a process of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::{Client, within};
+
+/// How the program is to be started.
+#[derive(Debug)]
+pub struct GatewayBuilder {
+    command: Command,
+    folder: Folder,
+}
+
+/// A running gateway; it goes with this value.
+#[derive(Debug)]
+pub struct Gateway {
+    child: Child,
+    address: SocketAddr,
+    admin: SocketAddr,
+    diagnostics: Arc<Mutex<Vec<String>>>,
+    folder: Folder,
+}
+
+/// A folder of one test.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl GatewayBuilder {
+    /// Starts `program` with ports of its own, one worker, an access log in a file, and nothing of the environment.
+    #[must_use]
+    pub fn new(program: &str) -> Self {
+        let folder =
+            std::env::temp_dir().join(format!("api-gateway-test-{:016x}", fastrand::u64(..)));
+        std::fs::create_dir(&folder).expect("a folder");
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .env("HOST", "127.0.0.1")
+            .env("PORT", "0")
+            .env("ADMIN_ADDR", "127.0.0.1:0")
+            .env("WORKERS", "1")
+            .env("LOG_FORMAT", "json")
+            .env("ACCESS_LOG", folder.join("access.log"))
+            .env("ACCESS_LOG_FORMAT", "json");
+        Self {
+            command,
+            folder: Folder(folder),
+        }
+    }
+
+    /// With this routes file.
+    #[must_use]
+    pub fn routes(mut self, routes: &Value) -> Self {
+        let path = self.folder.0.join("routes.json");
+        std::fs::write(&path, routes.to_string()).expect("a file");
+        self.command.env("ROUTES_CONFIG_PATH", path);
+        self
+    }
+
+    /// With this file in its working directory.
+    #[must_use]
+    pub fn file(self, name: &str, content: &str) -> Self {
+        std::fs::write(self.folder.0.join(name), content).expect("a file");
+        self
+    }
+
+    /// With this environment variable.
+    #[must_use]
+    pub fn env(mut self, variable: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(variable, value);
+        self
+    }
+
+    /// With this argument.
+    #[must_use]
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// With standard output going there.
+    #[must_use]
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.command.stdout(stdout);
+        self
+    }
+
+    /// Runs the program to its end: its status, standard output and standard error.
+    pub async fn finish(mut self) -> (ExitStatus, String, String) {
+        self.command.stdout(Stdio::piped());
+        let output = within("the end of the program", self.command.output())
+            .await
+            .expect("the program");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status, text(&output.stdout), text(&output.stderr))
+    }
+
+    /// Starts the program and waits until it listens.
+    pub async fn start(mut self) -> Gateway {
+        let mut child = self.command.spawn().expect("the program");
+        let mut lines = BufReader::new(child.stderr.take().expect("standard error")).lines();
+        let diagnostics = Arc::new(Mutex::new(Vec::new()));
+        let mut seen = Vec::new();
+        let (address, admin) = within("the gateway to listen", async {
+            while let Ok(Some(line)) = lines.next_line().await {
+                let event: Value = serde_json::from_str(&line).unwrap_or_default();
+                seen.push(line);
+                if event["fields"]["message"] == "listening" {
+                    let address = |name: &str| {
+                        event["fields"][name]
+                            .as_str()
+                            .and_then(|text| text.parse().ok())
+                    };
+                    return (
+                        address("address").expect("an address"),
+                        address("admin").expect("an address"),
+                    );
+                }
+            }
+            panic!("the gateway does not start: {seen:?}");
+        })
+        .await;
+        let kept = Arc::clone(&diagnostics);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                kept.lock().expect("a lock").push(line);
+            }
+        });
+        Gateway {
+            child,
+            address,
+            admin,
+            diagnostics,
+            folder: self.folder,
+        }
+    }
+}
+
+impl Gateway {
+    /// Where it takes requests.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its admin listener.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder.0
+    }
+
+    /// A new connection to it.
+    pub async fn client(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("a running gateway")
+    }
+
+    /// Diagnostics since it listens.
+    #[must_use]
+    pub fn diagnostics(&self) -> Vec<String> {
+        self.diagnostics.lock().expect("a lock").clone()
+    }
+
+    /// The access log once it has so many lines.
+    pub async fn log(&self, lines: usize) -> Vec<Value> {
+        let path = self.folder.0.join("access.log");
+        within("access log lines", async {
+            loop {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                if text.lines().count() >= lines && text.ends_with('\n') {
+                    return text
+                        .lines()
+                        .map(|line| serde_json::from_str(line).expect(line))
+                        .collect();
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+    }
+
+    /// The largest resident memory so far, in KiB.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("a running gateway");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .expect("VmHWM");
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("a number")
+    }
+
+    /// Sends a signal: `TERM`, `INT`.
+    pub async fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args(["-s", name, &self.pid().to_string()])
+            .status()
+            .await;
+        assert!(status.expect("kill").success());
+    }
+
+    /// Waits for its end.
+    pub async fn exit(&mut self) -> ExitStatus {
+        within("the gateway to end", self.child.wait())
+            .await
+            .expect("a status")
+    }
+}

@@ -1,0 +1,191 @@
+//! The commands, as somebody at a terminal meets them.
+
+use std::path::Path;
+
+use testkit::GatewayBuilder;
+
+use crate::gateway;
+
+fn command(name: &str) -> GatewayBuilder {
+    gateway().argument(name)
+}
+
+/// The broken routes files, with what must be said about each.
+const BROKEN: [(&str, &[&str]); 10] = [
+    ("ambiguous.json", &["4:15: ", "in line 3"]),
+    ("bad-hosts.json", &["4:17: ", "4:27: "]),
+    (
+        "bad-methods.json",
+        &["did you mean \"GET\"?", "is not a method"],
+    ),
+    ("bad-paths.json", &["3:15: ", "4:15: ", "5:15: ", "6:15: "]),
+    ("bad-strip-prefix.json", &["3:57: ", "literal part"]),
+    ("bad-targets.json", &["3:31: ", "4:30: ", "5:63: "]),
+    ("syntax.json", &["3:5: not valid JSON"]),
+    ("trailing-comma.json", &["not valid JSON"]),
+    (
+        "unknown-keys.json",
+        &[
+            "did you mean \"targetURL\"?",
+            "did you mean \"requireAuth\"?",
+        ],
+    ),
+    (
+        "wrong-types.json",
+        &[
+            "3:15: expected a string, found 7",
+            "4:42: expected a number",
+            "5:47: expected true or false",
+        ],
+    ),
+];
+
+fn broken(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/mocks/routes")
+        .join(name);
+    path.canonicalize().unwrap().display().to_string()
+}
+
+#[tokio::test]
+async fn check_tells_every_mistake_of_a_broken_file() {
+    for (name, parts) in BROKEN {
+        let (status, output, error) = command("check")
+            .env("ROUTES_CONFIG_PATH", broken(name))
+            .finish()
+            .await;
+        assert_eq!((status.code(), output.as_str()), (Some(1), ""), "{name}");
+        for part in parts {
+            assert!(error.contains(part), "{name} lacks {part}: {error}");
+        }
+        assert!(
+            error.lines().all(|line| line.contains(&format!("{name}:"))),
+            "{error}"
+        );
+        let (status, _, refused) = command("run")
+            .env("ROUTES_CONFIG_PATH", broken(name))
+            .finish()
+            .await;
+        assert_eq!(
+            (status.code(), refused),
+            (Some(1), error),
+            "run says the same as check"
+        );
+    }
+}
+
+#[tokio::test]
+async fn check_sums_up_a_good_file() {
+    let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/routes.json");
+    let (status, output, error) = command("check")
+        .env("ROUTES_CONFIG_PATH", good)
+        .finish()
+        .await;
+    assert_eq!(status.code(), Some(0), "{error}");
+    assert!(
+        output.contains("6 routes, 7 targets, 1 warning"),
+        "{output}"
+    );
+    assert!(
+        error.contains("JWT_SECRET is the documented default"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn wrong_settings_are_all_told_at_once() {
+    let (status, _, error) = command("check")
+        .env("PORT", "abc")
+        .env("BACKEND_URL", "http://")
+        .env("JWT_SECRET", " ")
+        .argument("--workers=0")
+        .finish()
+        .await;
+    assert_eq!(status.code(), Some(1));
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 4, "{error}");
+    for part in [
+        "PORT=\"abc\" (environment)",
+        "WORKERS=\"0\" (flag)",
+        "BACKEND_URL=\"http://\"",
+        "JWT_SECRET (environment)",
+    ] {
+        assert!(
+            lines.iter().any(|line| line.contains(part)),
+            "{part}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn routes_prints_the_table_in_match_order() {
+    let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/routes.json");
+    let (status, output, _) = command("routes")
+        .env("ROUTES_CONFIG_PATH", good)
+        .finish()
+        .await;
+    assert_eq!(status.code(), Some(0));
+    let names: Vec<&str> = output
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "NAME",
+            "orders",
+            "users",
+            "events",
+            "flaky",
+            "slow",
+            "websocket"
+        ]
+    );
+    assert!(output.contains("/api/orders/{*path}") && output.contains("http://localhost:8082"));
+}
+
+#[tokio::test]
+async fn schema_prints_what_the_file_in_configs_holds() {
+    let file = include_str!("../../configs/routes.schema.json");
+    let (status, output, _) = command("schema").finish().await;
+    assert_eq!((status.code(), output.as_str()), (Some(0), file));
+}
+
+#[tokio::test]
+async fn help_explains_each_setting_with_its_variable_and_default() {
+    let (status, output, _) = command("--help").finish().await;
+    assert_eq!(status.code(), Some(0));
+    for part in [
+        "--port",
+        "[env: PORT] [default: 8080]",
+        "--upstream-max-idle",
+        "[env: TRUSTED_PROXIES]",
+        "check",
+        "schema",
+    ] {
+        assert!(output.contains(part), "{part}: {output}");
+    }
+    let (status, output, _) = command("--version").finish().await;
+    assert!(status.success() && output.starts_with("api-gateway "));
+}
+
+#[tokio::test]
+async fn an_env_file_is_read() {
+    let builder = command("check");
+    let (status, _, error) = builder.file(".env", "MAX_HEADERS=none\n").finish().await;
+    assert_eq!(status.code(), Some(1));
+    assert!(error.contains("MAX_HEADERS=\"none\" (.env)"), "{error}");
+}
+
+#[tokio::test]
+async fn an_unreadable_routes_file_is_told_in_one_line() {
+    let (status, _, error) = gateway()
+        .env("ROUTES_CONFIG_PATH", "/nowhere/routes.json")
+        .finish()
+        .await;
+    assert_eq!((status.code(), error.lines().count()), (Some(1), 1));
+    assert!(
+        error.contains("/nowhere/routes.json: cannot be read"),
+        "{error}"
+    );
+}
