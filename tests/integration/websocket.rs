@@ -90,6 +90,7 @@ async fn close_codes_survive_in_both_directions() {
         (frame.code, frame.reason.as_str()),
         (CloseCode::Library(4001), "as told")
     );
+    drop(socket);
     let mut socket = connect(&gateway).await;
     let frame = CloseFrame {
         code: CloseCode::Away,
@@ -102,6 +103,7 @@ async fn close_codes_survive_in_both_directions() {
     };
     assert_eq!(echoed, frame);
     assert!(within("the end", socket.next()).await.is_none());
+    drop(socket);
     let lines = gateway.log(2).await;
     assert!(
         lines
@@ -112,7 +114,8 @@ async fn close_codes_survive_in_both_directions() {
     assert!(
         lines
             .iter()
-            .all(|line| line["bytesIn"].as_u64() > Some(0) && line["bytesOut"].as_u64() > Some(0))
+            .all(|line| line["bytesIn"].as_u64() > Some(0) && line["bytesOut"].as_u64() > Some(0)),
+        "{lines:?}"
     );
 }
 

@@ -30,6 +30,8 @@ pub struct Route {
     /// Removed from the start of the path before forwarding, at a segment boundary: no slash at its end.
     /// Empty when nothing is stripped.
     pub strip_prefix: Box<str>,
+    /// How many segments that is.
+    pub stripped_segments: usize,
     /// The client's `Host` goes to the backend, instead of the target's.
     pub preserve_host: bool,
     /// A valid JWT is needed.

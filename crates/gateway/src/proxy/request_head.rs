@@ -47,7 +47,7 @@ impl RequestHead<'_> {
         push_request_line(&mut out, &head.method, |out| {
             join(
                 &self.endpoint.target.base_path,
-                &route.strip_prefix,
+                route.stripped_segments,
                 self.path,
                 head.uri.query(),
                 out,

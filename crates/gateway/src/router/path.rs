@@ -13,7 +13,7 @@
 //! | `\`, `%5C`, `%2F` | refused: some backends take them for `/` |
 //! | `#`, `?` | refused: they end a path |
 //! | encoded letters, digits, `-`, `.`, `_`, `~` | decoded (RFC 3986 §6.2.2.2) |
-//! | other escapes | kept, with upper-case digits (RFC 3986 §6.2.2.1) |
+//! | other escapes | kept, with upper-case digits (RFC 3986 §6.2.2.1); `%40` and the like match as `@` |
 //! | bytes that a URI may not hold | percent-encoded |
 //! | `.` and `..` segments | resolved (RFC 3986 §5.2.4); refused when they climb above the root |
 //! | `..;x`, `.;x`, `;x`, also with `%3B` | refused: servlet containers cut the parameters off, then resolve |
@@ -181,7 +181,7 @@ fn resolve(path: &str) -> Result<String, PathError> {
                 let parent = resolved.rfind('/').ok_or(PathError::AboveRoot)?;
                 resolved.truncate(parent);
             }
-            _ if matches!(name(segment), "" | "." | "..") => {
+            _ if matches!(&*name(segment), "" | "." | "..") => {
                 return Err(PathError::NamelessParameters);
             }
             _ => {
@@ -196,12 +196,41 @@ fn resolve(path: &str) -> Result<String, PathError> {
     Ok(resolved)
 }
 
-/// What a segment is called: without its `;parameters`. A backend may cut them off, before or after decoding, so a
-/// route must match with and without.
-pub(super) fn name(segment: &str) -> &str {
-    let end = memchr::memchr2_iter(b';', b'%', segment.as_bytes())
-        .find(|&at| segment[at..].starts_with(';') || segment[at..].starts_with("%3B"));
-    &segment[..end.unwrap_or(segment.len())]
+/// What a segment is called when routes are matched: without its `;parameters`, which a backend may cut off before or
+/// after decoding, and with the characters decoded that may stand in a segment unencoded. It is forwarded as it is.
+pub(super) fn name(segment: &str) -> Cow<'_, str> {
+    let Some(first) = memchr::memchr2(b';', b'%', segment.as_bytes()) else {
+        return Cow::Borrowed(segment);
+    };
+    let mut name = segment[..first].to_owned();
+    let mut rest = &segment[first..];
+    while let Some(character) = rest.chars().next() {
+        let escape = rest
+            .strip_prefix('%')
+            .and_then(|digits| Some((digits.get(..2)?, digits.get(2..)?)));
+        match escape {
+            Some((digits, after)) => {
+                let byte = u8::from_str_radix(digits, 16).unwrap_or(b'%');
+                match CLASSES[usize::from(byte)] {
+                    Class::Plain if byte == b';' => break,
+                    Class::Plain => name.push(char::from(byte)),
+                    _ => name.push_str(&rest[..3]),
+                }
+                rest = after;
+            }
+            None if character == ';' => break,
+            None => {
+                name.push(character);
+                rest = &rest[character.len_utf8()..];
+            }
+        }
+    }
+    Cow::Owned(name)
+}
+
+/// All of `path` in the form in which it is matched; `path` is normalised.
+pub(crate) fn names(path: &str) -> String {
+    path.split('/').map(name).collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ impl Node {
         let name = path::name(segment);
         let literal = self
             .literals
-            .get(name)
+            .get(&*name)
             .and_then(|node| node.visit(after, choose));
         let parameter = || {
             self.parameter

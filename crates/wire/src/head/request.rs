@@ -124,7 +124,11 @@ fn check_partial<'b>(
 }
 
 fn incomplete(buffer: &[u8], limits: &RequestLimits) -> Result<Option<RequestHead>, HeadError> {
-    if buffer.len() > limits.head {
+    // Of a target that is too long no more is read than shows it.
+    let method = memchr::memchr(b' ', buffer).unwrap_or(buffer.len());
+    let first_line_open = memchr::memchr(b'\n', buffer).is_none();
+    let endless_target = first_line_open && buffer.len() - method > limits.target + 1;
+    if buffer.len() > limits.head || endless_target {
         Err(too_large(buffer, limits))
     } else {
         Ok(None)

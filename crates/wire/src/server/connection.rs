@@ -45,6 +45,17 @@ enum Next {
     Closed,
 }
 
+/// What is waited for between two requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// Nothing yet.
+    No,
+    /// The first byte of a head.
+    ForRequest,
+    /// The rest of a head.
+    ForHead,
+}
+
 /// What is known of a request once its head has been handed to the service.
 struct Present {
     method: Method,
@@ -81,7 +92,7 @@ pub async fn serve<S: Service>(io: Io, service: &S, config: &ServerConfig, drain
 
 /// Waits for the next request's head.
 async fn next(stream: &RefCell<Stream>, config: &ServerConfig, drain: &Drain, fresh: bool) -> Next {
-    let (mut progress, mut begun) = (Progress::default(), false);
+    let (mut progress, mut waiting) = (Progress::default(), Waiting::No);
     stream.borrow_mut().write.release();
     poll_fn(|context| {
         let stream = &mut *stream.borrow_mut();
@@ -99,26 +110,27 @@ async fn next(stream: &RefCell<Stream>, config: &ServerConfig, drain: &Drain, fr
                     }
                 }
             }
-            if !begun {
-                if drain.has_begun() && stream.read.is_empty() {
+            if stream.read.is_empty() {
+                if drain.has_begun() {
                     return Poll::Ready(Next::Closed);
                 }
-                begun = !stream.read.is_empty();
-                stream.read_deadline.set(if begun {
-                    config.head_timeout
-                } else {
-                    config.keep_alive
-                });
+                if waiting == Waiting::No {
+                    waiting = Waiting::ForRequest;
+                    stream.read_deadline.set(config.keep_alive);
+                }
+            } else if waiting != Waiting::ForHead {
+                // From the first byte on, and not from each: a head that trickles in is late, too.
+                waiting = Waiting::ForHead;
+                stream.read_deadline.set(config.head_timeout);
             }
             match stream.read.poll_fill(&mut stream.io, 0, context) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(_) => return Poll::Ready(Next::Closed),
                 Poll::Pending => {
                     ready!(stream.read_deadline.poll_passed(context));
-                    return Poll::Ready(if begun {
-                        Next::Refused(HeadError::TimedOut)
-                    } else {
-                        Next::Closed
+                    return Poll::Ready(match waiting {
+                        Waiting::ForHead => Next::Refused(HeadError::TimedOut),
+                        Waiting::No | Waiting::ForRequest => Next::Closed,
                     });
                 }
             }
@@ -246,6 +258,9 @@ fn may_follow(stream: &Stream, present: &Present) -> bool {
         return false;
     }
     // A client that has not been told to continue may or may not send its body (RFC 9110 §10.1.1).
+    if stream.body_failed {
+        return false;
+    }
     let body_is_near = stream
         .body
         .remaining()

@@ -38,6 +38,8 @@ pub(super) struct Stream {
     pub(super) body: Decoder,
     /// Bytes of it that have been read.
     pub(super) received: u64,
+    /// It did not arrive whole, and never will.
+    pub(super) body_failed: bool,
     /// The client waits for `100 Continue`, and has not been told.
     pub(super) owes_continue: bool,
     body_idle: Duration,
@@ -55,6 +57,7 @@ impl Stream {
             write_deadline: Deadline::default(),
             body: Decoder::Fixed(0),
             received: 0,
+            body_failed: false,
             owes_continue: false,
             body_idle,
             turn: 0,
@@ -66,6 +69,7 @@ impl Stream {
         self.turn += 1;
         self.body = Decoder::new(head.body);
         self.received = 0;
+        self.body_failed = false;
         self.owes_continue = head.expects_continue;
         self.read_deadline.clear();
     }
@@ -108,12 +112,16 @@ impl Stream {
                 }
                 Poll::Ready(frame.map(Ok))
             }
-            Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error))),
+            Poll::Ready(Err(error)) => {
+                self.body_failed = true;
+                Poll::Ready(Some(Err(error)))
+            }
             Poll::Pending => {
                 if !self.read_deadline.is_set() {
                     self.read_deadline.set(self.body_idle);
                 }
                 ready!(self.read_deadline.poll_passed(context));
+                self.body_failed = true;
                 Poll::Ready(Some(Err(BodyError::TimedOut)))
             }
         }

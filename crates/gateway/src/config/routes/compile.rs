@@ -290,7 +290,7 @@ impl Check<'_> {
             return "".into();
         };
         let normal = match path::normalise(prefix) {
-            Ok(normal) => normal.trim_end_matches('/').to_owned(),
+            Ok(normal) => path::names(normal.trim_end_matches('/')),
             Err(error) => {
                 self.say(
                     &at,
@@ -407,6 +407,7 @@ fn assemble(router: Router, routes: Vec<Checked>) -> Snapshot {
         compiled.push(Route {
             name,
             upstream: upstreams.len(),
+            stripped_segments: route.strip_prefix.matches('/').count(),
             strip_prefix: route.strip_prefix,
             preserve_host: route.preserve_host,
             require_auth: route.require_auth,
