@@ -85,7 +85,7 @@ pub(super) async fn serve(
     match wire::server::serve(Io::new(socket), &service, &limits.server, drain).await {
         Ended::Closed => {}
         Ended::Http2(io, buffered) => {
-            http2::serve(io, buffered, service, &limits.server, drain).await
+            Box::pin(http2::serve(io, buffered, service, &limits.server, drain)).await
         }
     }
 }

@@ -75,9 +75,10 @@ pub async fn serve<S: Service>(io: Io, service: &S, config: &ServerConfig, drain
     let mut fresh = true;
     loop {
         let persists = match next(&stream, config, drain, fresh).await {
-            Next::Request(head) => exchange(&stream, *head, service, config, drain).await,
+            // Boxed, so that an idle connection does not hold the room that a request needs.
+            Next::Request(head) => Box::pin(exchange(&stream, *head, service, config, drain)).await,
             Next::Refused(error) => {
-                refuse(&stream, service.refuse(error), config).await;
+                Box::pin(refuse(&stream, service.refuse(error), config)).await;
                 false
             }
             Next::Http2 => return hand_over(stream),
