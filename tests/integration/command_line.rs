@@ -21,7 +21,7 @@ const BROKEN: [(&str, &[&str]); 10] = [
     ("bad-paths.json", &["3:15: ", "4:15: ", "5:15: ", "6:15: "]),
     ("bad-strip-prefix.json", &["3:57: ", "literal part"]),
     ("bad-targets.json", &["3:34: ", "4:34: ", "5:65: "]),
-    ("syntax.json", &["3:5: not valid JSON"]),
+    ("syntax.json", &["3:19: not valid JSON"]),
     ("trailing-comma.json", &["not valid JSON"]),
     (
         "unknown-keys.json",
@@ -34,8 +34,8 @@ const BROKEN: [(&str, &[&str]); 10] = [
         "wrong-types.json",
         &[
             "3:15: expected a string, found 7",
-            "4:42: expected a number",
-            "5:47: expected true or false",
+            "4:45: expected a number",
+            "5:50: expected true or false",
         ],
     ),
 ];

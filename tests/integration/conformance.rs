@@ -4,10 +4,14 @@
 
 use std::path::Path;
 
+use futures_util::StreamExt;
 use serde::Deserialize;
 use testkit::{Backend, Gateway};
 
-use crate::in_front_of;
+use crate::{everything_to, gateway};
+
+/// Cases that run at the same time.
+const AT_ONCE: usize = 16;
 
 #[derive(Deserialize)]
 struct Case {
@@ -61,6 +65,22 @@ const REFUSED_HERE: [(&str, &str); 11] = [
     ),
 ];
 
+/// Refused by the parsers that the cases come from, and accepted here, with the reason.
+const ACCEPTED_HERE: [(&str, &str); 3] = [
+    (
+        "llhttp-invalid-http-protocol-and-announce-method",
+        "methods that are not known are the backend's to judge",
+    ),
+    (
+        "llhttp-invalid-invalid-method",
+        "methods that are not known are the backend's to judge",
+    ),
+    (
+        "llhttp-uri-disallow-utf-8-in-uri-path-in-strict-mode",
+        "bytes beyond ASCII are percent-encoded",
+    ),
+];
+
 #[tokio::test]
 async fn cases_of_other_parsers_are_taken_as_they_should_be() {
     let Some(folder) = std::env::var_os("CONFORMANCE_DATA") else {
@@ -70,21 +90,12 @@ async fn cases_of_other_parsers_are_taken_as_they_should_be() {
     let text = std::fs::read_to_string(Path::new(&folder).join("http1-cases.json"))
         .expect("http1-cases.json");
     let cases: Vec<Case> = serde_json::from_str(&text).expect("cases");
-    let mut wrong = Vec::new();
-    for case in &cases {
-        let backend = Backend::ok().await;
-        let gateway = in_front_of(&backend).await;
-        let outcome = run(case, &backend, &gateway).await;
-        let refused_here = REFUSED_HERE.iter().any(|(id, _)| *id == case.id);
-        let expect = if refused_here {
-            Expect::Reject
-        } else {
-            case.expect
-        };
-        if let Err(reason) = outcome.check(case, expect) {
-            wrong.push(format!("{}: {reason}: {:?}", case.id, case.raw));
-        }
-    }
+    let wrong: Vec<String> = futures_util::stream::iter(&cases)
+        .map(judge)
+        .buffer_unordered(AT_ONCE)
+        .filter_map(async |verdict| verdict.err())
+        .collect()
+        .await;
     assert!(
         wrong.is_empty(),
         "{} of {} cases:\n{}",
@@ -92,6 +103,29 @@ async fn cases_of_other_parsers_are_taken_as_they_should_be() {
         cases.len(),
         wrong.join("\n")
     );
+}
+
+/// Runs a case against a gateway of its own; the error says what was wrong.
+async fn judge(case: &Case) -> Result<(), String> {
+    let backend = Backend::ok().await;
+    // What waits for more is to be seen refused.
+    let gateway = gateway()
+        .routes(&everything_to(&backend.url()))
+        .env("HEAD_TIMEOUT", "0.2")
+        .env("REQUEST_BODY_IDLE_TIMEOUT", "0.2")
+        .start()
+        .await;
+    let refused_here = REFUSED_HERE.iter().any(|(id, _)| *id == case.id);
+    let accepted_here = ACCEPTED_HERE.iter().any(|(id, _)| *id == case.id);
+    let expect = match (refused_here, accepted_here) {
+        (true, _) => Expect::Reject,
+        (_, true) => Expect::Accept,
+        _ => case.expect,
+    };
+    let outcome = run(case, &backend, &gateway).await;
+    outcome
+        .check(case, expect)
+        .map_err(|reason| format!("{}: {reason}: {:?}", case.id, case.raw))
 }
 
 /// What the gateway made of a case.
@@ -118,7 +152,7 @@ async fn run(case: &Case, backend: &Backend, gateway: &Gateway) -> Outcome {
     let mut received = Vec::new();
     let closed = loop {
         if client
-            .is_silent_for(std::time::Duration::from_millis(60))
+            .is_silent_for(std::time::Duration::from_millis(400))
             .await
         {
             break false;
@@ -149,6 +183,11 @@ async fn run(case: &Case, backend: &Backend, gateway: &Gateway) -> Outcome {
 impl Outcome {
     fn check(&self, case: &Case, expect: Expect) -> Result<(), String> {
         let refusal = self.statuses.last().is_some_and(|status| *status >= 400);
+        let served = self
+            .statuses
+            .iter()
+            .take_while(|status| **status < 400)
+            .count();
         match expect {
             Expect::Reject if refusal && self.closed && self.forwarded < self.statuses.len() => {
                 Ok(())
@@ -162,13 +201,13 @@ impl Outcome {
                 "not refused: {:?}, closed: {}",
                 self.statuses, self.closed
             )),
+            // Bytes may follow that are no whole request.
+            Expect::Accept if case.nreq.is_some_and(|count| served >= count) => Ok(()),
             Expect::Accept if refusal => Err(format!("refused with {:?}", self.statuses)),
-            Expect::Accept => match case.nreq {
-                Some(count) if count > self.statuses.len() => {
-                    Err(format!("{count} requests, {:?}", self.statuses))
-                }
-                _ => Ok(()),
-            },
+            Expect::Accept if case.nreq.is_some_and(|count| served < count) => {
+                Err(format!("{:?} requests, {:?}", case.nreq, self.statuses))
+            }
+            Expect::Accept => Ok(()),
         }
     }
 }

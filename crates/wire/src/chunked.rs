@@ -137,26 +137,67 @@ fn check_size_line(line: &[u8], extent: Line) -> Result<Option<u64>, BodyError> 
     if digits > MOST_SIZE_DIGITS {
         return Err(BodyError::Malformed("a chunk's size is too large"));
     }
-    let size = line[..digits]
-        .iter()
-        .fold(0, |size, &digit| size << 4 | hex_value(digit));
-    let extension = line[digits..].trim_ascii_start();
-    // White space may stand before an extension (RFC 9112 §7.1.1), but not alone.
-    let blank_only =
-        extension.is_empty() && digits < line.len() && (extent == Line::Whole || digits == 0);
-    let is_extension = extension
-        .first()
-        .is_none_or(|&byte| byte == b';' && digits > 0);
-    // Control bytes in an extension, a lone CR above all, would end the line for a lenient reader.
-    let clean = line[digits..]
+    let (size, extensions) = line.split_at(digits);
+    // Control bytes, a lone CR above all, would end the line for a lenient reader.
+    let clean = extensions
         .iter()
         .all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
-    if blank_only || !is_extension || !clean {
+    let well_formed = match extent {
+        Line::Whole => are_extensions(extensions),
+        Line::Partial => digits > 0 || extensions.is_empty(),
+    };
+    if !clean || !well_formed {
         return Err(BodyError::Malformed(
-            "a chunk's size is not a hexadecimal number",
+            "a chunk's size line is not a hexadecimal number with well-formed extensions",
         ));
     }
+    let size = size
+        .iter()
+        .fold(0, |size, &digit| size << 4 | hex_value(digit));
     Ok((digits > 0).then_some(size))
+}
+
+/// `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )` (RFC 9112 §7.1.1).
+fn are_extensions(mut rest: &[u8]) -> bool {
+    while !rest.is_empty() {
+        let Some(after) = rest.trim_ascii_start().strip_prefix(b";") else {
+            return false;
+        };
+        let Some(after) = skip_token(after.trim_ascii_start()) else {
+            return false;
+        };
+        rest = match after.trim_ascii_start().strip_prefix(b"=") {
+            None => after,
+            Some(value) => match skip_value(value.trim_ascii_start()) {
+                Some(after) => after,
+                None => return false,
+            },
+        };
+    }
+    true
+}
+
+/// What follows the token at the start of `text`.
+fn skip_token(text: &[u8]) -> Option<&[u8]> {
+    let length = text
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+        .count();
+    (length > 0).then(|| &text[length..])
+}
+
+/// What follows the token or quoted string at the start of `text`.
+fn skip_value(text: &[u8]) -> Option<&[u8]> {
+    let Some(quoted) = text.strip_prefix(b"\"") else {
+        return skip_token(text);
+    };
+    let mut escaped = false;
+    let end = quoted.iter().position(|&byte| {
+        let closes = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        closes
+    })?;
+    Some(&quoted[end + 1..])
 }
 
 fn hex_value(digit: u8) -> u64 {
@@ -211,36 +252,53 @@ fn take_trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, BodyError> 
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| MALFORMED)?;
         let value = HeaderValue::from_maybe_shared(section.slice_ref(field.value))
             .map_err(|_| MALFORMED)?;
-        if !may_be_trailer(&name) {
-            return Err(BodyError::Malformed(
-                "the trailer section holds a field that may not stand there",
-            ));
+        match fate(&name) {
+            Fate::Kept => {
+                trailers.append(name, value);
+            }
+            Fate::Dropped => {}
+            Fate::Refused => {
+                return Err(BodyError::Malformed(
+                    "the trailer section holds a field that frames or routes the message",
+                ));
+            }
         }
-        trailers.append(name, value);
     }
     Ok(Some(trailers))
 }
 
-/// RFC 9110 §6.5.1: no field that frames, routes, authenticates or modifies a request may come this late.
-fn may_be_trailer(name: &HeaderName) -> bool {
+/// What becomes of a trailer field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    /// It may not come this late, and does no harm when it is left out (RFC 9110 §6.5.1).
+    Dropped,
+    /// Whoever merges it into the head would read another message.
+    Refused,
+}
+
+fn fate(name: &HeaderName) -> Fate {
     use http::header as h;
-    ![
-        h::TRANSFER_ENCODING,
-        h::CONTENT_LENGTH,
-        h::HOST,
-        h::CONNECTION,
-        h::UPGRADE,
-        h::TE,
-        h::TRAILER,
-        h::EXPECT,
+    const DROPPED: [HeaderName; 11] = [
         h::AUTHORIZATION,
-        h::COOKIE,
-        h::SET_COOKIE,
-        h::CONTENT_TYPE,
+        h::CONNECTION,
         h::CONTENT_ENCODING,
         h::CONTENT_RANGE,
-    ]
-    .contains(name)
+        h::CONTENT_TYPE,
+        h::COOKIE,
+        h::EXPECT,
+        h::SET_COOKIE,
+        h::TE,
+        h::TRAILER,
+        h::UPGRADE,
+    ];
+    if [h::TRANSFER_ENCODING, h::CONTENT_LENGTH, h::HOST].contains(name) {
+        Fate::Refused
+    } else if DROPPED.contains(name) {
+        Fate::Dropped
+    } else {
+        Fate::Kept
+    }
 }
 
 #[cfg(test)]
@@ -288,6 +346,13 @@ mod tests {
     }
 
     #[test]
+    fn trailers_that_come_too_late_are_left_out() {
+        let (_, trailers, _) = decode(b"0\r\nContent-Type: a/b\r\nVary: *\r\n\r\n", 5).unwrap();
+        assert_eq!(trailers.len(), 1);
+        assert_eq!(trailers["vary"], "*");
+    }
+
+    #[test]
     fn sizes_that_two_readers_could_take_differently_are_refused() {
         for input in [
             "+5\r\nhello\r\n0\r\n\r\n",
@@ -299,6 +364,11 @@ mod tests {
             "\r\nhello\r\n0\r\n\r\n",
             ";a\r\nhello\r\n0\r\n\r\n",
             "5\nhello\r\n0\r\n\r\n",
+            "5;\r\nhello\r\n0\r\n\r\n",
+            "5;a=\r\nhello\r\n0\r\n\r\n",
+            "5;a=\"b\r\nhello\r\n0\r\n\r\n",
+            "5;a=\"b\\\"\r\nhello\r\n0\r\n\r\n",
+            "5;a b\r\nhello\r\n0\r\n\r\n",
             "5\rhello\r\n0\r\n\r\n",
             "5;a\rb\r\nhello\r\n0\r\n\r\n",
             "5;\n\r\nhello\r\n0\r\n\r\n",

@@ -210,7 +210,7 @@ fn parse_target(target: Bytes, method: &Method, headers: &mut HeaderMap) -> Resu
     const BAD_TARGET: HeadError = HeadError::Malformed("the request target is malformed");
     let target = cut_fragment(target);
     match target.first() {
-        Some(b'/') => Uri::from_maybe_shared(target).map_err(|_| BAD_TARGET),
+        Some(b'/') => parse_path(target).map(Uri::from),
         Some(b'*') if target.len() == 1 => {
             if method == Method::OPTIONS {
                 Ok(Uri::from_static("*"))
@@ -223,14 +223,34 @@ fn parse_target(target: Bytes, method: &Method, headers: &mut HeaderMap) -> Resu
             // RFC 9112 §3.2.2: the authority of the target replaces what Host says.
             let host = HeaderValue::from_maybe_shared(authority).map_err(|_| BAD_TARGET)?;
             headers.insert(HOST, host);
-            let path: PathAndQuery = match path.first() {
-                Some(b'/') => PathAndQuery::from_maybe_shared(path).map_err(|_| BAD_TARGET)?,
-                // `http://host?query`: the empty path is "/" (RFC 9110 §4.2.3).
-                _ => PathAndQuery::try_from([b"/", &path[..]].concat()).map_err(|_| BAD_TARGET)?,
+            // `http://host?query`: the empty path is "/" (RFC 9110 §4.2.3).
+            let path = if path.starts_with(b"/") {
+                path
+            } else {
+                Bytes::from([b"/", &path[..]].concat())
             };
-            Ok(Uri::from(path))
+            parse_path(path).map(Uri::from)
         }
     }
+}
+
+/// Path and query. Clients do send some bytes that a URI may not hold, quotes above all; percent-encoded they mean the
+/// same, and cannot be mistaken.
+fn parse_path(path: Bytes) -> Result<PathAndQuery, HeadError> {
+    const FOREIGN: &[u8] = b"\"<>`";
+    PathAndQuery::from_maybe_shared(path.clone())
+        .or_else(|_| {
+            let mut encoded = Vec::with_capacity(path.len() + 16);
+            for byte in path {
+                if FOREIGN.contains(&byte) {
+                    encoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
+                } else {
+                    encoded.push(byte);
+                }
+            }
+            PathAndQuery::from_maybe_shared(Bytes::from(encoded))
+        })
+        .map_err(|_| HeadError::Malformed("the request target is malformed"))
 }
 
 /// A fragment is never sent by a well-behaved client and means nothing to a server; it is dropped before anything

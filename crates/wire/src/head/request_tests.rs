@@ -206,6 +206,18 @@ fn a_fragment_is_cut_off() {
 }
 
 #[test]
+fn bytes_that_a_uri_may_not_hold_are_encoded() {
+    let head = accepted("GET /a\"b?c=\"<d>\"|{e}\\ HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(head.target.query(), Some("c=%22%3Cd%3E%22|{e}\\"));
+    assert_eq!(
+        accepted("GET http://x/`?\" HTTP/1.1\r\nHost: x\r\n\r\n")
+            .target
+            .to_string(),
+        "/%60?%22"
+    );
+}
+
+#[test]
 fn an_asterisk_is_for_options() {
     assert_eq!(
         accepted("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")

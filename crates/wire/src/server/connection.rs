@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use http::{Method, Request, Response, StatusCode, Version};
 
 use super::response::Sending;
@@ -98,6 +98,10 @@ async fn next(stream: &RefCell<Stream>, config: &ServerConfig, drain: &Drain, fr
     poll_fn(|context| {
         let stream = &mut *stream.borrow_mut();
         loop {
+            // RFC 9112 §2.2: empty lines before a request are to be ignored, and begin none.
+            while stream.read.bytes().starts_with(b"\r\n") {
+                stream.read.bytes().advance(2);
+            }
             if !stream.read.is_empty() {
                 if fresh && is_preface(stream.read.bytes()) {
                     if stream.read.len() >= HTTP2_PREFACE.len() {
