@@ -1,5 +1,10 @@
 //! Behaviour of the real program over real sockets.
-#![allow(missing_docs)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr
+)]
 
 mod bad_input;
 mod command_line;
