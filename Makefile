@@ -1,6 +1,8 @@
 # api-gateway: one command per need. `make help` lists them.
 
 CARGO ?= cargo
+# A test that hangs must not hold its machine.
+TEST_LIMIT ?= 15m
 .DEFAULT_GOAL := help
 .PHONY: help run test build dev lint clean setup
 
@@ -12,7 +14,8 @@ run: setup ## Build and start the gateway with sample backends
 	exec ./target/release/api-gateway demo
 
 test: setup ## Run all tests; installs what they need
-	$(CARGO) test --workspace --quiet
+	$(CARGO) test --workspace --quiet --no-run
+	timeout --verbose $(TEST_LIMIT) $(CARGO) test --workspace --quiet
 	@if [ -z "$$CONFORMANCE_DATA" ]; then echo "passed over: the HTTP/1 conformance cases (set CONFORMANCE_DATA to their folder)"; fi
 
 build: setup ## Build the optimised program into build/api-gateway

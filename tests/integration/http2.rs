@@ -164,6 +164,10 @@ async fn an_answer_that_breaks_off_resets_its_stream() {
             let mut body = response.into_body();
             while let Some(data) = within("data", body.data()).await {
                 broken = data.is_err();
+                if broken {
+                    // A stream that was reset gives the same error for ever.
+                    break;
+                }
             }
         }
     }
