@@ -46,6 +46,16 @@ async fn what_is_in_flight_is_finished_and_nothing_new_is_taken() {
 }
 
 #[tokio::test]
+async fn a_signal_right_after_the_start_is_heard() {
+    let backend = Backend::ok().await;
+    for _ in 0..10 {
+        let mut gateway = in_front_of(&backend).await;
+        gateway.signal("TERM").await;
+        assert_eq!(gateway.exit().await.code(), Some(0));
+    }
+}
+
+#[tokio::test]
 async fn an_upload_in_flight_is_finished() {
     let backend = Backend::ok().await;
     let mut gateway = in_front_of(&backend).await;

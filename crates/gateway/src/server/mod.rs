@@ -106,6 +106,7 @@ pub fn control_runtime() -> Result<tokio::runtime::Runtime, StartError> {
 /// # Errors
 /// Those of [`run`].
 pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<(), StartError> {
+    let signals = shutdown::StopSignals::take_over()?;
     let most_connections = descriptors::most_connections(&settings)?;
     let listeners = listener::bind(
         SocketAddr::new(settings.host, settings.port),
@@ -143,7 +144,7 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
     }
     announce(address, admin_address, &settings, &snapshot);
 
-    let result = shutdown::wait(&phase, workers, settings.timeouts.shutdown).await;
+    let result = shutdown::wait(signals, &phase, workers, settings.timeouts.shutdown).await;
     if let Some(sink) = sink {
         sink.close();
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -20,23 +20,45 @@ pub(crate) enum Phase {
     Stopping,
 }
 
+/// The signals that stop the gateway. Those that come while it starts are remembered.
+pub(super) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Takes the signals over from the system, which would end the process without a word. To be called before the
+    /// first connection is taken.
+    pub(super) fn take_over() -> Result<Self, StartError> {
+        let failed = |error| StartError::Start {
+            what: "the signal handlers",
+            error,
+        };
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Waits for a signal, then for the workers: `timeout` for what is in flight, no time at all after a second signal.
 pub(super) async fn wait(
+    mut signals: StopSignals,
     phase: &watch::Sender<Phase>,
     workers: Vec<WorkerHandle>,
     timeout: Duration,
 ) -> Result<(), StartError> {
-    let failed = |error| StartError::Start {
-        what: "the signal handlers",
-        error,
-    };
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut ended: JoinSet<bool> = workers.into_iter().map(WorkerHandle::ended).collect();
 
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = signals.next() => {}
         _ = ended.join_next() => {
             phase.send_replace(Phase::Stopping);
             return Err(StartError::WorkerLost);
@@ -51,8 +73,7 @@ pub(super) async fn wait(
     tokio::select! {
         () = drained => tracing::info!("drained"),
         () = tokio::time::sleep(timeout) => tracing::warn!("shutdown time is over; open requests are cut off"),
-        _ = terminate.recv() => tracing::warn!("second signal; open requests are cut off"),
-        _ = interrupt.recv() => tracing::warn!("second signal; open requests are cut off"),
+        () = signals.next() => tracing::warn!("second signal; open requests are cut off"),
     }
     phase.send_replace(Phase::Stopping);
     while ended.join_next().await.is_some() {}
