@@ -65,7 +65,11 @@ impl Io {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(context, slices)
+        match slices {
+            // `send` costs less than `writev`.
+            [slice] => Pin::new(&mut self.tcp).poll_write(context, slice),
+            _ => Pin::new(&mut self.tcp).poll_write_vectored(context, slices),
+        }
     }
 
     /// Ends the sending side; the peer reads an end of stream.

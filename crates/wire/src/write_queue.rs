@@ -1,8 +1,10 @@
 //! What is to be written to a connection.
 //!
 //! Small things (heads, chunk sizes, short bodies) are gathered in one buffer; one larger body frame at a time is
-//! written from where it lies. Head and first frame leave in one system call.
+//! written from where it lies. Head and first frame leave in one system call. The buffers come from a free list of the
+//! worker's thread and go back when a connection is idle.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
@@ -16,6 +18,15 @@ use crate::io::Io;
 const COPIED: usize = 2 * 1024;
 /// No more is gathered than this before it is written.
 const GATHERED: usize = 16 * 1024;
+
+/// What a buffer has room for at first: most heads, and a small body.
+const USUAL: usize = 4 * 1024;
+/// Free buffers kept per thread.
+const KEPT: usize = 256;
+
+thread_local! {
+    static FREE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Bytes on their way out, in order: `before`, `frame`, `after`.
 #[derive(Debug, Default)]
@@ -39,6 +50,11 @@ impl WriteQueue {
 
     /// Where small things are appended.
     pub(crate) fn small(&mut self) -> &mut Vec<u8> {
+        if self.before.capacity() == 0 {
+            self.before = FREE
+                .with_borrow_mut(Vec::pop)
+                .unwrap_or_else(|| Vec::with_capacity(USUAL));
+        }
         if self.frame.is_empty() {
             &mut self.before
         } else {
@@ -50,7 +66,7 @@ impl WriteQueue {
     pub(crate) fn push_data(&mut self, data: Bytes) {
         debug_assert!(self.has_room());
         if data.len() <= COPIED {
-            self.before.extend_from_slice(&data);
+            self.small().extend_from_slice(&data);
         } else {
             self.frame = data;
         }
@@ -62,7 +78,7 @@ impl WriteQueue {
         if data.is_empty() {
             return;
         }
-        push_hex(&mut self.before, data.len());
+        push_hex(self.small(), data.len());
         self.push_data(data);
         self.small().extend_from_slice(b"\r\n");
     }
@@ -111,8 +127,16 @@ impl WriteQueue {
 
     /// Gives memory back while the connection is idle.
     pub(crate) fn release(&mut self) {
-        if self.is_empty() {
-            *self = Self::default();
+        if !self.is_empty() || self.before.capacity() == 0 {
+            return;
+        }
+        let Self { before, .. } = std::mem::take(self);
+        if before.capacity() <= GATHERED {
+            FREE.with_borrow_mut(|free| {
+                if free.len() < KEPT {
+                    free.push(before);
+                }
+            });
         }
     }
 

@@ -3,6 +3,7 @@
 //! One function, in the order in which users were promised things happen, each step a call into the part that owns
 //! it.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -76,10 +77,13 @@ impl Handler {
         let entry = Entry::begin(started, request_id, address, &head, &self.snapshot);
         let mut exchange = Exchange::new(&self.access_log, entry);
 
-        let answer = self.answer(&head, body, &client, side, started, exchange.entry());
-        let result = panics::caught(answer)
-            .await
-            .unwrap_or_else(|_| Err(ErrorCode::InternalError.into()));
+        let result = {
+            let entry = exchange.entry();
+            let answer = pin!(self.answer(&head, body, &client, side, started, entry));
+            panics::caught(answer)
+                .await
+                .unwrap_or_else(|_| Err(ErrorCode::InternalError.into()))
+        };
         (conclude(result, exchange.entry()), exchange)
     }
 

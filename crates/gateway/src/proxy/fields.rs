@@ -61,6 +61,10 @@ pub(super) fn speaks_for_a_proxy(name: &HeaderName) -> bool {
 
 /// Takes the fields off an answer that are for the hop to the backend only.
 pub(super) fn strip_answer(headers: &mut HeaderMap, upgraded: bool) {
+    // Most answers have nothing to lose, and a look at each name costs less than five look-ups.
+    if !headers.keys().any(ends_here) {
+        return;
+    }
     if headers.contains_key(header::CONNECTION) {
         for name in Nominated::by(headers).0 {
             headers.remove(name);
@@ -73,6 +77,14 @@ pub(super) fn strip_answer(headers: &mut HeaderMap, upgraded: bool) {
     if !upgraded {
         headers.remove(header::UPGRADE);
     }
+}
+
+/// Whether a field of an answer is for this hop only.
+fn ends_here(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade"
+    )
 }
 
 /// Whether `headers` ask to switch to WebSocket (RFC 6455 §4.1).

@@ -18,7 +18,6 @@ use super::request_head::{RequestFraming, RequestHead};
 use crate::config::{Settings, Snapshot};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
-use crate::upstream::Endpoint;
 
 /// A request whose route is known.
 #[derive(Debug)]
@@ -71,10 +70,8 @@ pub(crate) async fn forward(
         framing,
         expects_continue,
         websocket,
-    }
-    .write();
+    };
     let outgoing = OutgoingRequest {
-        head: &head,
         method: &request.head.method,
         chunked: framing == RequestFraming::Chunked,
         expects_continue,
@@ -83,7 +80,7 @@ pub(crate) async fn forward(
     let policy = policy(forwarder.settings, request.started, route.timeout);
     let result = exchange(
         forwarder,
-        endpoint,
+        &head,
         &outgoing,
         &mut body,
         &policy,
@@ -102,19 +99,19 @@ pub(crate) async fn forward(
 /// (RFC 9112 §9.3.1, RFC 9110 §9.2.2).
 async fn exchange(
     forwarder: &Forwarder<'_>,
-    endpoint: &Endpoint,
+    head: &RequestHead<'_>,
     outgoing: &OutgoingRequest<'_>,
     body: &mut Body,
     policy: &ResponsePolicy,
     client: &Client,
 ) -> Result<Response<Body>, Refusal> {
-    let Some(pool) = forwarder.pools.get(endpoint.pool) else {
+    let Some(pool) = forwarder.pools.get(head.endpoint.pool) else {
         return Err(ErrorCode::InternalError.into());
     };
     let idempotent = is_idempotent(outgoing.method);
     let care = if idempotent { Care::Usual } else { Care::Great };
     if let Some(connection) = pool.take(Instant::now(), care) {
-        match send(connection, outgoing, body, policy, client, pool).await {
+        match send(connection, head, outgoing, body, policy, client, pool).await {
             Err(Failure {
                 kind: FailureKind::Closed,
                 repeatable: true,
@@ -127,14 +124,23 @@ async fn exchange(
     let due = policy
         .due
         .min(Instant::now() + forwarder.settings.timeouts.connect);
-    let io = connect(&endpoint.target, due).await?;
-    send(Connection::new(io), outgoing, body, policy, client, pool)
-        .await
-        .map_err(refusal)
+    let io = connect(&head.endpoint.target, due).await?;
+    send(
+        Connection::new(io),
+        head,
+        outgoing,
+        body,
+        policy,
+        client,
+        pool,
+    )
+    .await
+    .map_err(refusal)
 }
 
 async fn send(
     connection: Connection,
+    head: &RequestHead<'_>,
     outgoing: &OutgoingRequest<'_>,
     body: &mut Body,
     policy: &ResponsePolicy,
@@ -145,6 +151,7 @@ async fn send(
     connection
         .send(
             *outgoing,
+            |out| head.write(out),
             body,
             policy,
             |status, headers| client.inform(status, headers),

@@ -1,4 +1,4 @@
-//! The head of a request as the backend gets it, written once however often it is sent.
+//! The head of a request as the backend gets it.
 
 use http::header::{EXPECT, HOST};
 use http::{HeaderValue, request};
@@ -10,9 +10,6 @@ use super::join::join;
 use crate::config::Route;
 use crate::middleware::request_id::X_REQUEST_ID;
 use crate::upstream::Endpoint;
-
-/// Enough for most heads.
-const USUAL_SIZE: usize = 1024;
 
 /// All that goes into the head.
 #[derive(Debug)]
@@ -40,11 +37,10 @@ pub(super) enum RequestFraming {
 }
 
 impl RequestHead<'_> {
-    /// The head with its empty line.
-    pub(super) fn write(&self) -> Vec<u8> {
+    /// Appends the head, with its empty line.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         let (head, route) = (self.head, self.route);
-        let mut out = Vec::with_capacity(USUAL_SIZE);
-        push_request_line(&mut out, &head.method, |out| {
+        push_request_line(out, &head.method, |out| {
             join(
                 &self.endpoint.target.base_path,
                 route.stripped_segments,
@@ -58,21 +54,20 @@ impl RequestHead<'_> {
             .get(HOST)
             .filter(|_| route.preserve_host)
             .unwrap_or(&self.endpoint.target.authority);
-        push_field(&mut out, &HOST, host.as_bytes());
+        push_field(out, &HOST, host.as_bytes());
         let nominated = Nominated::by(&head.headers);
         for (name, value) in &head.headers {
             let dropped = is_dropped_from_request(name)
                 || (!self.side.trusted && speaks_for_a_proxy(name))
                 || nominated.contain(name);
             if !dropped {
-                push_field(&mut out, name, value.as_bytes());
+                push_field(out, name, value.as_bytes());
             }
         }
-        forwarded::push_fields(&mut out, &head.headers, self.side);
-        push_field(&mut out, &X_REQUEST_ID, self.request_id.as_bytes());
-        self.push_hop(&mut out);
+        forwarded::push_fields(out, &head.headers, self.side);
+        push_field(out, &X_REQUEST_ID, self.request_id.as_bytes());
+        self.push_hop(out);
         out.extend_from_slice(b"\r\n");
-        out
     }
 
     /// The fields for the hop to the backend.

@@ -6,13 +6,15 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::Instant;
 use wire::server::Drain;
 
@@ -60,17 +62,27 @@ impl WorkerHandle {
             error,
         };
         let (end, ended) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(failed)?;
+        let (start, started) = mpsc::sync_channel(1);
         thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || {
-                worker.run(&runtime);
                 // Hangs up in any case, also after a panic.
-                drop(end);
+                let _end = end;
+                match local_runtime() {
+                    Ok(runtime) => {
+                        let _waits = start.send(Ok(()));
+                        worker.run(runtime);
+                    }
+                    Err(error) => {
+                        let _waits = start.send(Err(error));
+                    }
+                }
             })
+            .map_err(failed)?;
+        // The thread answers at once, or has panicked.
+        started
+            .recv()
+            .map_err(|_| StartError::WorkerLost)?
             .map_err(failed)?;
         Ok(Self { ended })
     }
@@ -81,12 +93,20 @@ impl WorkerHandle {
     }
 }
 
+/// A runtime whose tasks never leave its thread, and which belongs to the thread that makes it.
+fn local_runtime() -> io::Result<LocalRuntime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+}
+
 impl Worker {
     /// Serves until told to stop, and hands over the last log lines.
-    fn run(mut self, runtime: &tokio::runtime::Runtime) {
+    fn run(mut self, runtime: LocalRuntime) {
         let access_log = Rc::new(AccessLog::new(self.sink.take(), self.style));
-        // Tasks that are still there when the set ends are dropped with it, and log their requests as they go.
-        LocalSet::new().block_on(runtime, self.serve(&access_log));
+        runtime.block_on(self.serve(&access_log));
+        // Tasks that are still there are dropped with their runtime, and log their requests as they go.
+        drop(runtime);
         access_log.flush();
     }
 

@@ -47,8 +47,6 @@ pub trait Home {
 /// A request that is ready to be sent.
 #[derive(Debug, Clone, Copy)]
 pub struct OutgoingRequest<'a> {
-    /// Its head as it goes over the wire, with its empty line.
-    pub head: &'a [u8],
     /// Its method: decides whether the answer has a body.
     pub method: &'a Method,
     /// The head announces a chunked body, rather than a length.
@@ -143,8 +141,8 @@ impl Connection {
         self.0.io.poll_read_ready(&mut context).is_ready()
     }
 
-    /// Sends a request and waits for the head of its answer. What is left of `body` is sent while the answer's body
-    /// is read. Interim answers go to `inform`; the connection goes to `home` when the answer is complete and the
+    /// Sends a request and waits for the head of its answer. `write_head` appends the request's head as it goes over
+    /// the wire, with its empty line. What is left of `body` is sent while the answer's body is read. Interim answers go to `inform`; the connection goes to `home` when the answer is complete and the
     /// connection fit for another request.
     ///
     /// # Errors
@@ -153,13 +151,14 @@ impl Connection {
     pub async fn send(
         self,
         request: OutgoingRequest<'_>,
+        write_head: impl FnOnce(&mut Vec<u8>),
         body: &mut Body,
         policy: &ResponsePolicy,
         mut inform: impl FnMut(StatusCode, &HeaderMap),
         home: Rc<dyn Home>,
     ) -> Result<Response<Body>, Failure> {
         let mut inner = self.0;
-        inner.write.small().extend_from_slice(request.head);
+        write_head(inner.write.small());
         inner.deadline.set_at(policy.due);
         let mut sending = Sending {
             upload: Upload::new(std::mem::take(body), request.chunked),

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -177,7 +177,9 @@ async fn exchange<S: Service>(
     };
     let client = Client::new(stream, &head);
     let request = into_request(head, stream);
-    let Some((response, record)) = answer(stream, service.call(request, client)).await else {
+    let mut call = pin!(service.call(request, client));
+    let answer = poll_fn(|context| poll_answer(stream, call.as_mut(), context)).await;
+    let Some((response, record)) = answer else {
         return false;
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -235,25 +237,25 @@ fn into_request(head: RequestHead, stream: &Rc<RefCell<Stream>>) -> Request<Body
 }
 
 /// Drives the service until it has an answer; `None` when the client goes away before that.
-async fn answer<T>(stream: &RefCell<Stream>, call: impl Future<Output = T>) -> Option<T> {
-    let mut call = pin!(call);
-    poll_fn(|context| {
-        if let Poll::Ready(answer) = call.as_mut().poll(context) {
-            return Poll::Ready(Some(answer));
-        }
-        let stream = &mut *stream.borrow_mut();
-        // Interim answers.
-        if let Poll::Ready(Err(_)) = stream.poll_flush(context) {
-            return Poll::Ready(None);
-        }
-        // While the body is being read, the reader learns of the client's end.
-        if stream.body.is_done() {
-            stream.poll_gone(context).map(|()| None)
-        } else {
-            Poll::Pending
-        }
-    })
-    .await
+fn poll_answer<T>(
+    stream: &RefCell<Stream>,
+    call: Pin<&mut impl Future<Output = T>>,
+    context: &mut Context<'_>,
+) -> Poll<Option<T>> {
+    if let Poll::Ready(answer) = call.poll(context) {
+        return Poll::Ready(Some(answer));
+    }
+    let stream = &mut *stream.borrow_mut();
+    // Interim answers.
+    if let Poll::Ready(Err(_)) = stream.poll_flush(context) {
+        return Poll::Ready(None);
+    }
+    // While the body is being read, the reader learns of the client's end.
+    if stream.body.is_done() {
+        stream.poll_gone(context).map(|()| None)
+    } else {
+        Poll::Pending
+    }
 }
 
 /// Whether another request may follow on the connection, as far as the present one is concerned.

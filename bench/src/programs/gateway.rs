@@ -1,0 +1,42 @@
+//! What all of this is about.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use super::{Setup, Site};
+use crate::token;
+
+pub(super) fn command(site: &Site, program: &Path) -> anyhow::Result<Command> {
+    let full = site.setup == Setup::Full;
+    let routes: Vec<_> = site
+        .routes()
+        .iter()
+        .map(|path| {
+            json!({
+                "path": format!("{path}*path"),
+                "targetURL": format!("http://{}", site.backend),
+                "requireAuth": full,
+            })
+        })
+        .collect();
+    let file = site.write("routes.json", &json!({ "routes": routes }).to_string())?;
+    let access_log = if full {
+        site.folder.join("access.log").display().to_string()
+    } else {
+        "off".to_owned()
+    };
+    let mut command = Command::new(std::fs::canonicalize(program)?);
+    command
+        .env("WORKERS", "1")
+        .env("HOST", site.listen.ip().to_string())
+        .env("PORT", site.listen.port().to_string())
+        .env("ADMIN_ADDR", "off")
+        .env("ROUTES_CONFIG_PATH", file)
+        .env("ACCESS_LOG", access_log)
+        .env("ACCESS_LOG_FORMAT", "json")
+        .env("JWT_SECRET", token::SECRET)
+        .env("JWT_ISSUER", token::ISSUER);
+    Ok(command)
+}

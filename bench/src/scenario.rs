@@ -1,0 +1,176 @@
+//! What is measured.
+
+use clap::ValueEnum;
+
+use crate::load::{Exchange, FRAME, Load};
+use crate::programs::{Program, Setup};
+use crate::token::token;
+
+/// The path of all requests; `/16k` and `/1m` after it ask for larger answers.
+const PATH: &str = "/api/users/42";
+const MEDIUM: usize = 16 * 1024;
+const LARGE: usize = 1024 * 1024;
+/// Connections that are held open in [`Scenario::Idle`].
+pub(crate) const IDLE_CONNECTIONS: usize = 4000;
+/// Of what nginx can do at most; in [`Scenario::Latency`].
+pub(crate) const SHARE: f64 = 0.7;
+
+/// A kind of traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
+    Small,
+    Headers,
+    Full,
+    #[value(name = "download-16k")]
+    DownloadMedium,
+    #[value(name = "download-1m")]
+    DownloadLarge,
+    #[value(name = "upload-16k")]
+    UploadMedium,
+    #[value(name = "upload-1m")]
+    UploadLarge,
+    Http2,
+    Connect,
+    #[value(name = "routes")]
+    ManyRoutes,
+    WebSocket,
+    Latency,
+    Idle,
+}
+
+/// How a scenario is carried out.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// By this bench.
+    Load(Load),
+    /// By `h2load`: requests for a path with these fields.
+    Http2 {
+        path: &'static str,
+        fields: Vec<(String, String)>,
+    },
+    /// At [`SHARE`] of what nginx can do with the same load.
+    Share(Load),
+    /// Connections are held open after this request.
+    Idle(Vec<u8>),
+}
+
+impl Scenario {
+    /// Its heading in reports.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Small => "Small requests, keep-alive",
+            Self::Headers => "12 headers and a JWT",
+            Self::Full => "12 headers and a JWT, full chain",
+            Self::DownloadMedium => "16 KiB answers",
+            Self::DownloadLarge => "1 MiB answers",
+            Self::UploadMedium => "16 KiB uploads",
+            Self::UploadLarge => "1 MiB uploads",
+            Self::Http2 => "HTTP/2 from clients, HTTP/1.1 to the backend",
+            Self::Connect => "A new connection for each request",
+            Self::ManyRoutes => "10,000 routes",
+            Self::WebSocket => "1,000 WebSockets, echoing",
+            Self::Latency => "Waiting times at 70 % of nginx's best",
+            Self::Idle => "Memory of idle connections",
+        }
+    }
+
+    /// How `program` takes part, and in what set-up.
+    pub(crate) fn setups(self, program: Program) -> Vec<Setup> {
+        match self {
+            Self::Full => match program {
+                Program::Gateway | Program::Envoy => vec![Setup::Full],
+                Program::Nginx | Program::Floor => vec![Setup::Bare],
+                _ => Vec::new(),
+            },
+            Self::ManyRoutes => match program {
+                Program::Gateway | Program::Nginx => vec![Setup::Bare, Setup::ManyRoutes],
+                Program::Envoy => vec![Setup::ManyRoutes],
+                Program::Floor => vec![Setup::Bare],
+                _ => Vec::new(),
+            },
+            // It knows nothing of frames.
+            Self::Http2 if program == Program::Floor => Vec::new(),
+            _ => vec![Setup::Bare],
+        }
+    }
+
+    /// What is to be done.
+    pub(crate) fn work(self) -> anyhow::Result<Work> {
+        let browser = browser_fields()?;
+        let load = |request: Vec<u8>, connections: usize| Load {
+            request,
+            connections,
+            exchange: Exchange::KeepAlive,
+            rate: None,
+        };
+        let get = |path: &str, fields: &[(String, String)]| request("GET", path, fields, 0);
+        let (medium, large) = (format!("{PATH}/16k"), format!("{PATH}/1m"));
+        Ok(match self {
+            Self::Small | Self::ManyRoutes => Work::Load(load(get(PATH, &[]), 64)),
+            Self::Headers | Self::Full => Work::Load(load(get(PATH, &browser), 64)),
+            Self::DownloadMedium => Work::Load(load(get(&medium, &[]), 32)),
+            Self::DownloadLarge => Work::Load(load(get(&large, &[]), 8)),
+            Self::UploadMedium => Work::Load(load(request("POST", PATH, &[], MEDIUM), 32)),
+            Self::UploadLarge => Work::Load(load(request("POST", PATH, &[], LARGE), 8)),
+            Self::Http2 => Work::Http2 {
+                path: PATH,
+                fields: browser,
+            },
+            Self::Connect => {
+                let close = [("Connection".to_owned(), "close".to_owned())];
+                Work::Load(Load {
+                    exchange: Exchange::ConnectEach,
+                    ..load(get(PATH, &close), 32)
+                })
+            }
+            Self::WebSocket => Work::Load(Load {
+                exchange: Exchange::Echo,
+                ..load(FRAME.to_vec(), 1000)
+            }),
+            Self::Latency => Work::Share(load(get(PATH, &browser), 64)),
+            Self::Idle => Work::Idle(get(PATH, &browser)),
+        })
+    }
+}
+
+/// What a browser sends, and a token.
+fn browser_fields() -> anyhow::Result<Vec<(String, String)>> {
+    let bearer = format!("Bearer {}", token()?);
+    let fields = [
+        (
+            "User-Agent",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        ),
+        ("Accept", "application/json, text/plain, */*"),
+        ("Accept-Language", "en-GB,en;q=0.8,ko;q=0.5,de;q=0.3"),
+        ("Accept-Encoding", "gzip, deflate, br, zstd"),
+        ("Referer", "https://shop.example.com/account/orders?page=2"),
+        ("Origin", "https://shop.example.com"),
+        ("DNT", "1"),
+        ("Sec-Fetch-Dest", "empty"),
+        ("Sec-Fetch-Mode", "cors"),
+        ("Sec-Fetch-Site", "same-site"),
+        (
+            "Cookie",
+            "session=0f3c9a7be1d24c55; theme=dark; consent=all",
+        ),
+        ("Authorization", &bearer),
+    ];
+    Ok(fields
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec())
+}
+
+fn request(method: &str, path: &str, fields: &[(String, String)], body: usize) -> Vec<u8> {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: bench.test\r\n");
+    for (name, value) in fields {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if body > 0 {
+        text.push_str(&format!("Content-Length: {body}\r\n"));
+    }
+    text.push_str("\r\n");
+    let mut bytes = text.into_bytes();
+    bytes.resize(bytes.len() + body, b'b');
+    bytes
+}
