@@ -1,6 +1,5 @@
 //! `X-Forwarded-*`: what the backend is told about the client's side.
 
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -12,14 +11,28 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The client's side of a connection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct ClientSide {
     /// The peer of the connection: the client, or the proxy before us.
     pub(crate) peer: IpAddr,
-    /// The address that the connection came in on.
-    pub(crate) local: SocketAddr,
     /// The peer is a proxy whose word is taken.
     pub(crate) trusted: bool,
+    /// `peer`, as text: written into every request.
+    peer_text: Box<str>,
+    /// The port that the connection came in on, as text.
+    port_text: Box<str>,
+}
+
+impl ClientSide {
+    /// Of a connection from `peer` to `local`.
+    pub(crate) fn new(peer: IpAddr, local: SocketAddr, trusted: bool) -> Self {
+        Self {
+            peer,
+            trusted,
+            peer_text: peer.to_string().into(),
+            port_text: local.port().to_string().into(),
+        }
+    }
 }
 
 /// Appends the fields. A trusted proxy's are kept, its address joining the chain; anybody else's are replaced.
@@ -31,8 +44,8 @@ pub(super) fn push_fields(out: &mut Vec<u8>, headers: &HeaderMap, side: &ClientS
             out.extend_from_slice(b", ");
         }
     }
-    // Writing to memory does not fail.
-    let _ = write!(out, "{}\r\n", side.peer);
+    out.extend_from_slice(side.peer_text.as_bytes());
+    out.extend_from_slice(b"\r\n");
     let kept = |name| {
         if side.trusted {
             headers.get(name)
@@ -48,12 +61,11 @@ pub(super) fn push_fields(out: &mut Vec<u8>, headers: &HeaderMap, side: &ClientS
     if let Some(host) = kept(X_FORWARDED_HOST).or_else(|| headers.get(header::HOST)) {
         push(out, "x-forwarded-host", host.as_bytes());
     }
-    match kept(X_FORWARDED_PORT) {
-        Some(port) => push(out, "x-forwarded-port", port.as_bytes()),
-        None => {
-            let _ = write!(out, "x-forwarded-port: {}\r\n", side.local.port());
-        }
-    }
+    push(
+        out,
+        "x-forwarded-port",
+        kept(X_FORWARDED_PORT).map_or(side.port_text.as_bytes(), HeaderValue::as_bytes),
+    );
 }
 
 fn push(out: &mut Vec<u8>, name: &str, value: &[u8]) {
@@ -78,11 +90,11 @@ mod tests {
         ] {
             headers.append(name, value.parse().unwrap());
         }
-        let side = ClientSide {
-            peer: "10.0.0.1".parse().unwrap(),
-            local: "127.0.0.1:8080".parse().unwrap(),
+        let side = ClientSide::new(
+            "10.0.0.1".parse().unwrap(),
+            "127.0.0.1:8080".parse().unwrap(),
             trusted,
-        };
+        );
         let mut out = Vec::new();
         push_fields(&mut out, &headers, &side);
         String::from_utf8(out).unwrap()

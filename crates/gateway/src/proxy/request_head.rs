@@ -1,6 +1,6 @@
 //! The head of a request as the backend gets it.
 
-use http::header::{EXPECT, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, VIA};
 use http::{HeaderValue, request};
 use wire::head::{push_field, push_request_line};
 
@@ -73,24 +73,16 @@ impl RequestHead<'_> {
     /// The fields for the hop to the backend.
     fn push_hop(&self, out: &mut Vec<u8>) {
         // RFC 9110 §7.6.3: a gateway adds itself.
-        for via in self
-            .head
-            .headers
-            .get_all("via")
-            .iter()
-            .filter(|_| self.side.trusted)
-        {
-            push_field(out, &http::header::VIA, via.as_bytes());
+        if self.side.trusted {
+            for via in self.head.headers.get_all(VIA) {
+                push_field(out, &VIA, via.as_bytes());
+            }
         }
         out.extend_from_slice(b"via: 1.1 api-gateway\r\n");
         match self.framing {
             RequestFraming::None => {}
             RequestFraming::Fixed(length) => {
-                push_field(
-                    out,
-                    &http::header::CONTENT_LENGTH,
-                    HeaderValue::from(length).as_bytes(),
-                );
+                push_field(out, &CONTENT_LENGTH, HeaderValue::from(length).as_bytes());
             }
             RequestFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         }

@@ -76,11 +76,7 @@ pub(super) async fn serve(
     let trusted = is_trusted(peer, &handler.settings.trusted_proxies);
     let service = ClientService {
         handler: Rc::clone(handler),
-        side: ClientSide {
-            peer,
-            local,
-            trusted,
-        },
+        side: ClientSide::new(peer, local, trusted),
     };
     match wire::server::serve(Io::new(socket), &service, &limits.server, drain).await {
         Ended::Closed => {}

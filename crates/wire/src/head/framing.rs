@@ -4,6 +4,7 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::HeadError;
+use super::names::{Role, Roles};
 
 /// The length of a body, as its head declares it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,18 +23,23 @@ impl BodyLength {
 }
 
 /// The body of a request.
-pub(super) fn request_body(headers: &HeaderMap, version: Version) -> Result<BodyLength, HeadError> {
-    Ok(declared(headers, version)?.unwrap_or(BodyLength::NONE))
+pub(super) fn request_body(
+    headers: &HeaderMap,
+    roles: Roles,
+    version: Version,
+) -> Result<BodyLength, HeadError> {
+    Ok(declared(headers, roles, version)?.unwrap_or(BodyLength::NONE))
 }
 
 /// The body of a response to a request of `method`.
 pub(super) fn response_body(
     headers: &HeaderMap,
+    roles: Roles,
     version: Version,
     status: StatusCode,
     method: &Method,
 ) -> Result<BodyLength, HeadError> {
-    let declared = declared(headers, version)?;
+    let declared = declared(headers, roles, version)?;
     let bodiless = method == Method::HEAD
         || status.is_informational()
         || status == StatusCode::NO_CONTENT
@@ -50,7 +56,14 @@ pub(super) fn response_body(
 /// RFC 9112 §6.1 and §6.3 leave room to repair some combinations. All of it is refused here, because the reader
 /// behind us may repair them otherwise: both fields together, a repeated or listed length even when its values
 /// agree, codings in HTTP/1.0, anything but exactly one `chunked`.
-fn declared(headers: &HeaderMap, version: Version) -> Result<Option<BodyLength>, HeadError> {
+fn declared(
+    headers: &HeaderMap,
+    roles: Roles,
+    version: Version,
+) -> Result<Option<BodyLength>, HeadError> {
+    if !roles.has(Role::CONTENT_LENGTH) && !roles.has(Role::TRANSFER_ENCODING) {
+        return Ok(None);
+    }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (lengths.next(), codings.next()) {
@@ -122,6 +135,15 @@ mod tests {
     use http::{HeaderName, HeaderValue};
 
     use super::*;
+    use crate::head::names;
+
+    fn roles(headers: &HeaderMap) -> Roles {
+        let mut roles = Roles::default();
+        for name in headers.iter().map(|(name, _)| name) {
+            roles.add(names::name(name.as_str().as_bytes()).unwrap().1);
+        }
+        roles
+    }
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         fields
@@ -136,7 +158,7 @@ mod tests {
     }
 
     fn request(fields: &[(&'static str, &'static str)]) -> Result<BodyLength, HeadError> {
-        request_body(&headers(fields), Version::HTTP_11)
+        request_body(&headers(fields), roles(&headers(fields)), Version::HTTP_11)
     }
 
     #[test]
@@ -218,7 +240,7 @@ mod tests {
                 map.insert(TRANSFER_ENCODING, value);
                 assert!(
                     matches!(
-                        request_body(&map, Version::HTTP_11),
+                        request_body(&map, roles(&map), Version::HTTP_11),
                         Err(HeadError::Malformed(_))
                     ),
                     "{ambiguous}"
@@ -230,13 +252,14 @@ mod tests {
     #[test]
     fn http_1_0_knows_no_transfer_coding() {
         let map = headers(&[("transfer-encoding", "chunked")]);
-        assert!(request_body(&map, Version::HTTP_10).is_err());
+        assert!(request_body(&map, roles(&map), Version::HTTP_10).is_err());
     }
 
     #[test]
     fn some_responses_never_have_a_body_whatever_they_declare() {
         let map = headers(&[("content-length", "5")]);
-        let of = |status, method| response_body(&map, Version::HTTP_11, status, &method);
+        let of =
+            |status, method| response_body(&map, roles(&map), Version::HTTP_11, status, &method);
         assert_eq!(of(StatusCode::OK, Method::GET), Ok(BodyLength::Fixed(5)));
         assert_eq!(of(StatusCode::OK, Method::HEAD), Ok(BodyLength::NONE));
         assert_eq!(
@@ -257,6 +280,7 @@ mod tests {
     fn a_response_without_a_length_lasts_until_the_close() {
         let length = response_body(
             &HeaderMap::new(),
+            Roles::default(),
             Version::HTTP_11,
             StatusCode::OK,
             &Method::GET,

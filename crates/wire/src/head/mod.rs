@@ -3,6 +3,7 @@
 mod encode;
 mod framing;
 mod host;
+mod names;
 mod request;
 mod response;
 
@@ -13,7 +14,9 @@ pub use request::{RequestHead, RequestLimits, parse_request};
 pub use response::{ResponseHead, ResponseLimits, parse_response};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderValue, Version};
+
+use names::{Role, Roles};
 
 /// Why a message head is refused. The texts name the rule that was broken and hold nothing of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,8 +56,11 @@ pub(crate) struct ConnectionOptions {
 }
 
 impl ConnectionOptions {
-    fn of(headers: &HeaderMap) -> Self {
+    fn of(headers: &HeaderMap, roles: Roles) -> Self {
         let mut options = Self::default();
+        if !roles.has(Role::CONNECTION) {
+            return options;
+        }
         for value in headers.get_all(http::header::CONNECTION) {
             for option in value.as_bytes().split(|&byte| byte == b',') {
                 let option = option.trim_ascii();
@@ -117,21 +123,44 @@ fn refuse_bare_line_feed(bytes: &[u8], from: usize) -> Result<(), HeadError> {
     Ok(())
 }
 
-/// The parsed fields as a map whose values share `head`'s memory.
-fn field_map(fields: &[httparse::Header<'_>], head: &Bytes) -> Result<HeaderMap, HeadError> {
+/// The length of the head at the start of `buffer`, from `lead` on: up to and with its empty line; none while it is
+/// incomplete.
+///
+/// # Errors
+/// RFC 9112 §2.2 lets one recipient take a lone LF for a line's end and another one not: only CR LF is safe.
+fn head_length(buffer: &[u8], lead: usize) -> Result<Option<usize>, HeadError> {
+    let mut line = lead;
+    for feed in memchr::memchr_iter(b'\n', &buffer[lead..]).map(|at| lead + at) {
+        if feed == line || buffer[feed - 1] != b'\r' {
+            return Err(HeadError::Malformed("a line does not end with CR LF"));
+        }
+        if feed == line + 1 && line > lead {
+            return Ok(Some(feed + 1));
+        }
+        line = feed + 1;
+    }
+    Ok(None)
+}
+
+/// The parsed fields as a map whose values share `head`'s memory, and their roles.
+fn field_map(
+    fields: &[httparse::Header<'_>],
+    head: &Bytes,
+) -> Result<(HeaderMap, Roles), HeadError> {
     const BAD_NAME: HeadError =
         HeadError::Malformed("a field name holds a character that is not allowed");
     const BAD_VALUE: HeadError =
         HeadError::Malformed("a field value holds a character that is not allowed");
-    let mut map = HeaderMap::with_capacity(fields.len());
+    let (mut map, mut roles) = (HeaderMap::with_capacity(fields.len()), Roles::default());
     for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| BAD_NAME)?;
+        let (name, role) = names::name(field.name.as_bytes()).ok_or(BAD_NAME)?;
+        roles.add(role);
         let value =
             HeaderValue::from_maybe_shared(head.slice_ref(field.value)).map_err(|_| BAD_VALUE)?;
         map.try_append(name, value)
             .map_err(|_| HeadError::TooManyFields)?;
     }
-    Ok(map)
+    Ok((map, roles))
 }
 
 /// What httparse found wrong.

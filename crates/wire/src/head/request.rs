@@ -3,15 +3,15 @@
 use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, EXPECT, HOST, UPGRADE};
+use http::header::{EXPECT, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use super::framing::{self, BodyLength};
 use super::host::is_host;
+use super::names::{Role, Roles};
 use super::{
-    ConnectionOptions, FIELDS_ON_STACK, HeadError, Progress, field_map, malformed,
-    refuse_bare_line_feed,
+    ConnectionOptions, FIELDS_ON_STACK, HeadError, Progress, field_map, head_length, malformed,
 };
 
 /// What a request head may cost.
@@ -68,7 +68,7 @@ pub fn parse_request(
     };
     // The parser borrows the buffer and the values must share its memory: parsed first in place, then once more
     // over nothing but offsets would cost twice; a frozen head costs a reference count.
-    let Some(length) = head_length(buffer) else {
+    let Some(length) = head_length(buffer, empty_lines(buffer))? else {
         check_partial(buffer, table)?;
         return incomplete(buffer, limits);
     };
@@ -87,7 +87,6 @@ pub fn parse_request(
     else {
         return Err(HeadError::Malformed("the request line is malformed"));
     };
-    refuse_bare_line_feed(&head, 0)?;
     if target.len() > limits.target {
         return Err(HeadError::TargetTooLong);
     }
@@ -97,18 +96,15 @@ pub fn parse_request(
         Version::HTTP_11
     };
     let method = parse_method(method)?;
-    let headers = field_map(parsed.headers, &head)?;
-    assemble(method, head.slice_ref(target.as_bytes()), version, headers).map(Some)
+    let (headers, roles) = field_map(parsed.headers, &head)?;
+    let target = head.slice_ref(target.as_bytes());
+    assemble(method, target, version, headers, roles).map(Some)
 }
 
-/// The head up to and with its empty line. Empty lines before it belong to it (RFC 9112 §2.2 asks to skip them).
-fn head_length(buffer: &[u8]) -> Option<usize> {
-    let lead = buffer
-        .chunks_exact(2)
-        .take_while(|pair| pair == b"\r\n")
-        .count()
-        * 2;
-    memchr::memmem::find(&buffer[lead..], b"\r\n\r\n").map(|at| lead + at + 4)
+/// The bytes of empty lines before the head; RFC 9112 §2.2 asks to skip them.
+fn empty_lines(buffer: &[u8]) -> usize {
+    let pairs = buffer.chunks_exact(2);
+    2 * pairs.take_while(|pair| pair == b"\r\n").count()
 }
 
 /// Refuses at once what can be no request any more, rather than when the time for it is up.
@@ -116,7 +112,6 @@ fn check_partial<'b>(
     buffer: &'b [u8],
     table: &mut [MaybeUninit<httparse::Header<'b>>],
 ) -> Result<(), HeadError> {
-    refuse_bare_line_feed(buffer, 0)?;
     httparse::ParserConfig::default()
         .parse_request_with_uninit_headers(&mut httparse::Request::new(&mut []), buffer, table)
         .map(|_| ())
@@ -158,13 +153,15 @@ fn assemble(
     target: Bytes,
     version: Version,
     mut headers: HeaderMap,
+    roles: Roles,
 ) -> Result<RequestHead, HeadError> {
-    check_single(&headers, version)?;
+    check_single(&headers, roles, version)?;
     let target = parse_target(target, &method, &mut headers)?;
-    let body = framing::request_body(&headers, version)?;
-    let options = ConnectionOptions::of(&headers);
+    let body = framing::request_body(&headers, roles, version)?;
+    let options = ConnectionOptions::of(&headers, roles);
     let expects_continue = version == Version::HTTP_11
         && body != BodyLength::NONE
+        && roles.has(Role::EXPECT)
         && headers
             .get(EXPECT)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
@@ -173,7 +170,7 @@ fn assemble(
         persists: options.persists(version),
         expects_continue,
         // RFC 9110 §7.8: in HTTP/1.0 the field is to be ignored.
-        upgrades: options.upgrade && version == Version::HTTP_11 && headers.contains_key(UPGRADE),
+        upgrades: options.upgrade && version == Version::HTTP_11 && roles.has(Role::UPGRADE),
         method,
         target,
         version,
@@ -182,26 +179,21 @@ fn assemble(
 }
 
 /// Fields of which there may be one: two readers might pick different ones.
-fn check_single(headers: &HeaderMap, version: Version) -> Result<(), HeadError> {
-    let mut hosts = headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
+fn check_single(headers: &HeaderMap, roles: Roles, version: Version) -> Result<(), HeadError> {
+    if roles.has_many(Role::HOST) {
+        return Err(HeadError::Malformed("Host is repeated"));
+    }
+    match headers.get(HOST) {
         // RFC 9112 §3.2.
-        (None, _) if version == Version::HTTP_11 => {
-            return Err(HeadError::Malformed("Host is missing"));
+        None if version == Version::HTTP_11 => Err(HeadError::Malformed("Host is missing")),
+        Some(host) if !is_host(host.as_bytes()) => Err(HeadError::Malformed(
+            "Host is not a host name with an optional port",
+        )),
+        _ if roles.has_many(Role::CONTENT_TYPE) => {
+            Err(HeadError::Malformed("Content-Type is repeated"))
         }
-        (Some(_), Some(_)) => return Err(HeadError::Malformed("Host is repeated")),
-        (Some(host), None) if !is_host(host.as_bytes()) => {
-            return Err(HeadError::Malformed(
-                "Host is not a host name with an optional port",
-            ));
-        }
-        _ => {}
+        _ => Ok(()),
     }
-    let mut types = headers.get_all(CONTENT_TYPE).iter();
-    if types.next().is_some() && types.next().is_some() {
-        return Err(HeadError::Malformed("Content-Type is repeated"));
-    }
-    Ok(())
 }
 
 /// RFC 9112 §3.2: origin form, absolute form, and `*` for OPTIONS. Authority form belongs to CONNECT, which a

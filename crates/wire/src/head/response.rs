@@ -7,9 +7,9 @@ use bytes::BytesMut;
 use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::framing::{self, BodyLength};
+use super::names::Role;
 use super::{
-    ConnectionOptions, FIELDS_ON_STACK, HeadError, Progress, field_map, malformed,
-    refuse_bare_line_feed,
+    ConnectionOptions, FIELDS_ON_STACK, HeadError, Progress, field_map, head_length, malformed,
 };
 
 /// What a response head may cost.
@@ -59,7 +59,7 @@ pub fn parse_response(
         on_heap.resize_with(limits.fields, MaybeUninit::uninit);
         &mut on_heap[..]
     };
-    let Some(length) = memchr::memmem::find(buffer, b"\r\n\r\n").map(|at| at + 4) else {
+    let Some(length) = head_length(buffer, 0)? else {
         check_partial(buffer, table)?;
         return incomplete(buffer, limits);
     };
@@ -76,7 +76,6 @@ pub fn parse_response(
     let (true, Some(version), Some(code)) = (complete, parsed.version, parsed.code) else {
         return Err(HeadError::Malformed("the status line is malformed"));
     };
-    refuse_bare_line_feed(&head, 0)?;
     let status = StatusCode::from_u16(code)
         .map_err(|_| HeadError::Malformed("the status code is out of range"))?;
     let version = if version == 0 {
@@ -84,15 +83,19 @@ pub fn parse_response(
     } else {
         Version::HTTP_11
     };
-    let headers = field_map(parsed.headers, &head)?;
-    let body = framing::response_body(&headers, version, status, method)?;
+    let (headers, roles) = field_map(parsed.headers, &head)?;
+    let body = framing::response_body(&headers, roles, version, status, method)?;
     Ok(Some(ResponseHead {
         status,
         version,
         body,
         persists: body != BodyLength::UntilClose
-            && ConnectionOptions::of(&headers).persists(version),
-        keep_alive: keep_alive_timeout(&headers),
+            && ConnectionOptions::of(&headers, roles).persists(version),
+        keep_alive: if roles.has(Role::KEEP_ALIVE) {
+            keep_alive_timeout(&headers)
+        } else {
+            None
+        },
         headers,
     }))
 }
@@ -101,7 +104,6 @@ fn check_partial<'b>(
     buffer: &'b [u8],
     table: &mut [MaybeUninit<httparse::Header<'b>>],
 ) -> Result<(), HeadError> {
-    refuse_bare_line_feed(buffer, 0)?;
     httparse::ParserConfig::default()
         .parse_response_with_uninit_headers(&mut httparse::Response::new(&mut []), buffer, table)
         .map(|_| ())

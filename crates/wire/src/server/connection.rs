@@ -177,8 +177,10 @@ async fn exchange<S: Service>(
     };
     let client = Client::new(stream, &head);
     let request = into_request(head, stream);
-    let mut call = pin!(service.call(request, client));
-    let answer = poll_fn(|context| poll_answer(stream, call.as_mut(), context)).await;
+    let answer = {
+        let mut call = pin!(service.call(request, client));
+        poll_fn(|context| poll_answer(stream, call.as_mut(), context)).await
+    };
     let Some((response, record)) = answer else {
         return false;
     };
