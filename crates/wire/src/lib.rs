@@ -14,6 +14,7 @@ pub mod head;
 pub mod server;
 pub mod tunnel;
 
+mod batch;
 mod body;
 mod chunked;
 mod date;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::response_body::ResponseBody;
 use super::upload::{Upload, UploadError};
+use crate::batch::after_the_others;
 use crate::body::{Body, BodyError};
 use crate::deadline::Deadline;
 use crate::decoder::Decoder;
@@ -159,6 +160,7 @@ impl Connection {
     ) -> Result<Response<Body>, Failure> {
         let mut inner = self.0;
         write_head(inner.write.small());
+        after_the_others().await;
         inner.deadline.set_at(policy.due);
         let mut sending = Sending {
             upload: Upload::new(std::mem::take(body), request.chunked),
