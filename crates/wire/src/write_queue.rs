@@ -127,16 +127,18 @@ impl WriteQueue {
 
     /// Gives memory back while the connection is idle.
     pub(crate) fn release(&mut self) {
-        if !self.is_empty() || self.before.capacity() == 0 {
+        if !self.is_empty() {
             return;
         }
-        let Self { before, .. } = std::mem::take(self);
-        if before.capacity() <= GATHERED {
-            FREE.with_borrow_mut(|free| {
-                if free.len() < KEPT {
-                    free.push(before);
-                }
-            });
+        let Self { before, after, .. } = std::mem::take(self);
+        for buffer in [before, after] {
+            if (1..=GATHERED).contains(&buffer.capacity()) {
+                FREE.with_borrow_mut(|free| {
+                    if free.len() < KEPT {
+                        free.push(buffer);
+                    }
+                });
+            }
         }
     }
 
@@ -148,10 +150,12 @@ impl WriteQueue {
         let of_after = written - of_before - of_frame;
         self.after.drain(..of_after);
         if self.written == self.before.len() && self.frame.is_empty() {
-            // What came after the frame is now what comes first.
             self.before.clear();
             self.written = 0;
-            std::mem::swap(&mut self.before, &mut self.after);
+            if !self.after.is_empty() {
+                // What came after the frame is now what comes first.
+                std::mem::swap(&mut self.before, &mut self.after);
+            }
         }
     }
 }
@@ -204,6 +208,20 @@ mod tests {
             assert_eq!(drain(&mut queue, step), expected);
             assert!(queue.has_room());
         }
+    }
+
+    #[test]
+    fn a_buffer_that_was_given_back_is_used_again() {
+        FREE.take();
+        let mut queue = WriteQueue::default();
+        queue.small().extend_from_slice(b"head");
+        drain(&mut queue, usize::MAX);
+        queue.release();
+        assert_eq!((queue.before.capacity(), queue.after.capacity()), (0, 0));
+        let kept = FREE.with_borrow(|free| free.iter().map(Vec::capacity).collect::<Vec<_>>());
+        assert_eq!(kept, [USUAL]);
+        queue.small();
+        assert!(FREE.with_borrow(Vec::is_empty));
     }
 
     #[test]

@@ -52,8 +52,12 @@ pub(super) struct ClientService {
 impl Service for ClientService {
     type Exchange = Exchange;
 
-    async fn call(&self, request: Request<Body>, client: Client) -> (Response<Body>, Exchange) {
-        self.handler.handle(request, client, &self.side).await
+    fn call(
+        &self,
+        request: Request<Body>,
+        client: Client,
+    ) -> impl Future<Output = (Response<Body>, Exchange)> {
+        self.handler.handle(request, client, &self.side)
     }
 
     fn refuse(&self, error: HeadError) -> (Response<Body>, Exchange) {

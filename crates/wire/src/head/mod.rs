@@ -151,7 +151,9 @@ fn field_map(
         HeadError::Malformed("a field name holds a character that is not allowed");
     const BAD_VALUE: HeadError =
         HeadError::Malformed("a field value holds a character that is not allowed");
-    let (mut map, mut roles) = (HeaderMap::with_capacity(fields.len()), Roles::default());
+    // Room for what a gateway adds: to grow means to allocate and hash once more.
+    let mut map = HeaderMap::with_capacity(fields.len() + 2);
+    let mut roles = Roles::default();
     for field in fields {
         let (name, role) = names::name(field.name.as_bytes()).ok_or(BAD_NAME)?;
         roles.add(role);
