@@ -14,15 +14,39 @@ use crate::io::Io;
 
 /// Enough for nearly every head together with a small body.
 const SMALL: usize = 8 * 1024;
-/// For bodies that are known to be long: fewer system calls per byte.
-const LARGE: usize = 64 * 1024;
+/// The most for bodies that are known to be long: fewer system calls per byte.
+const LARGE: usize = 128 * 1024;
 /// Below this much room a read is not worth its system call.
 const LEAST_ROOM: usize = 1024;
-/// Free buffers kept per thread: 2 MiB.
-const KEPT: usize = 256;
+/// What an answer is read into: most answers whole, by one system call.
+pub(crate) const ANSWER: u64 = 32 * 1024;
+/// Bytes of free buffers kept per thread: of small ones, and of those for answers.
+const KEPT: usize = 2 * 1024 * 1024;
+
+/// Buffers of at least `size` that nobody uses at present.
+struct FreeList {
+    size: usize,
+    buffers: Vec<BytesMut>,
+}
 
 thread_local! {
-    static FREE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<[FreeList; 2]> = const {
+        RefCell::new([FreeList::new(ANSWER as usize), FreeList::new(SMALL)])
+    };
+}
+
+impl FreeList {
+    const fn new(size: usize) -> Self {
+        Self {
+            size,
+            buffers: Vec::new(),
+        }
+    }
+
+    /// Whether a buffer of `capacity` belongs here: others would hold more memory than they are counted for.
+    fn takes(&self, capacity: usize) -> bool {
+        (self.size..=2 * self.size).contains(&capacity) && self.buffers.len() < KEPT / self.size
+    }
 }
 
 /// Bytes read and not yet used.
@@ -79,7 +103,12 @@ impl ReadBuffer {
             }
         }
         self.make_room(expected);
-        io.poll_read(context, &mut self.bytes)
+        let read = io.poll_read(context, &mut self.bytes);
+        if read.is_pending() {
+            // The runtime takes a socket that has just been accepted for ready, and may be wrong at other times.
+            self.release();
+        }
+        read
     }
 
     /// Gives the memory back when nothing is in it.
@@ -92,24 +121,21 @@ impl ReadBuffer {
             return;
         }
         let bytes = std::mem::take(&mut self.bytes);
-        if bytes.capacity() <= 2 * SMALL {
-            FREE.with_borrow_mut(|free| {
-                if free.len() < KEPT {
-                    free.push(bytes);
-                }
-            });
-        }
+        FREE.with_borrow_mut(|free| {
+            if let Some(list) = free.iter_mut().find(|list| list.takes(bytes.capacity())) {
+                list.buffers.push(bytes);
+            }
+        });
     }
 
     fn make_room(&mut self, expected: u64) {
+        let wanted = usize::try_from(expected).map_or(LARGE, |bytes| bytes.clamp(SMALL, LARGE));
         if self.bytes.capacity() == 0 {
-            self.bytes = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+            self.bytes = FREE.with_borrow_mut(|free| {
+                let list = free.iter_mut().find(|list| list.size <= wanted);
+                list.and_then(|list| list.buffers.pop()).unwrap_or_default()
+            });
         }
-        let wanted = if expected > LARGE as u64 {
-            LARGE
-        } else {
-            SMALL
-        };
         let room = self.bytes.capacity() - self.bytes.len();
         if room < LEAST_ROOM || (self.bytes.is_empty() && room < wanted) {
             self.bytes.reserve(wanted);

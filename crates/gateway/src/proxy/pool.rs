@@ -80,13 +80,14 @@ impl Pools {
         self.0.get(pool)
     }
 
-    /// Closes what has expired or stirred; to be called now and then.
+    /// Closes what has expired or stirred, and takes memory from the rest; to be called now and then.
     pub(crate) fn sweep(&self) {
         let now = Instant::now();
         for pool in &self.0 {
-            pool.idle
-                .borrow_mut()
-                .retain(|idle| now < idle.expires && !idle.connection.has_stirred());
+            pool.idle.borrow_mut().retain_mut(|idle| {
+                idle.connection.release_memory();
+                now < idle.expires && !idle.connection.has_stirred()
+            });
         }
     }
 }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use http::{Request, Response, Version};
-use tokio::net::TcpStream;
 use wire::head::{HeadError, RequestLimits};
 use wire::server::{Client, Drain, Ended, ServerConfig, Service};
 use wire::{Body, Io};
@@ -65,24 +64,21 @@ impl Service for ClientService {
     }
 }
 
+impl ClientService {
+    /// For a connection from `peer` to `local`.
+    pub(super) fn new(handler: &Rc<Handler>, peer: SocketAddr, local: SocketAddr) -> Self {
+        let peer = peer.ip().to_canonical();
+        let trusted = is_trusted(peer, &handler.settings.trusted_proxies);
+        Self {
+            handler: Rc::clone(handler),
+            side: ClientSide::new(peer, local, trusted),
+        }
+    }
+}
+
 /// Serves a connection until it is closed.
-pub(super) async fn serve(
-    socket: TcpStream,
-    peer: SocketAddr,
-    handler: &Rc<Handler>,
-    limits: &Limits,
-    drain: &Drain,
-) {
-    let Ok(local) = socket.local_addr() else {
-        return;
-    };
-    let peer = peer.ip().to_canonical();
-    let trusted = is_trusted(peer, &handler.settings.trusted_proxies);
-    let service = ClientService {
-        handler: Rc::clone(handler),
-        side: ClientSide::new(peer, local, trusted),
-    };
-    match wire::server::serve(Io::new(socket), &service, &limits.server, drain).await {
+pub(super) async fn serve(io: Io, service: Rc<ClientService>, limits: &Limits, drain: &Drain) {
+    match wire::server::serve(io, &*service, &limits.server, drain).await {
         Ended::Closed => {}
         Ended::Http2(io, buffered) => {
             Box::pin(http2::serve(io, buffered, service, &limits.server, drain)).await

@@ -35,12 +35,12 @@ const PING: Duration = Duration::from_secs(20);
 pub(super) async fn serve(
     io: Io,
     buffered: BytesMut,
-    service: ClientService,
+    service: Rc<ClientService>,
     config: &ServerConfig,
     drain: &Drain,
 ) {
     let _registration = poll_fn(|context| Poll::Ready(drain.register(context.waker()))).await;
-    let (service, activity, config) = (Rc::new(service), Rc::new(Activity::default()), *config);
+    let (activity, config) = (Rc::new(Activity::default()), *config);
     let streams = Rc::clone(&activity);
     let connection = Builder::new(LocalExecutor)
         .timer(TokioTimer::new())

@@ -16,10 +16,11 @@ use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
+use wire::Io;
 use wire::server::Drain;
 
 use super::StartError;
-use super::connection::{self, Limits};
+use super::connection::{self, ClientService, Limits};
 use super::shutdown::Phase;
 use crate::auth::Verifier;
 use crate::config::{Settings, Snapshot};
@@ -218,19 +219,19 @@ impl Connections {
     }
 
     fn spawn(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr) {
+        // Without an address of its own it is closed already.
+        let Ok(local) = socket.local_addr() else {
+            return;
+        };
+        // Made here and not in the task, which would keep room for what they are made of.
+        let service = Rc::new(ClientService::new(&self.handler, peer, local));
+        let io = Io::new(socket);
         let connections = Rc::clone(self);
         self.open.set(self.open.get() + 1);
         self.open_everywhere.fetch_add(1, Ordering::Relaxed);
         spawn_local(async move {
             let _open = OpenConnection(&connections);
-            connection::serve(
-                socket,
-                peer,
-                &connections.handler,
-                &connections.limits,
-                &connections.drain,
-            )
-            .await;
+            connection::serve(io, service, &connections.limits, &connections.drain).await;
         });
     }
 

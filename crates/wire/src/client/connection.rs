@@ -17,7 +17,7 @@ use crate::deadline::Deadline;
 use crate::decoder::Decoder;
 use crate::head::{BodyLength, HeadError, Progress, ResponseHead, ResponseLimits, parse_response};
 use crate::io::{Idle, Io};
-use crate::read_buffer::ReadBuffer;
+use crate::read_buffer::{ANSWER, ReadBuffer};
 use crate::tunnel::Upgraded;
 use crate::write_queue::WriteQueue;
 
@@ -140,6 +140,11 @@ impl Connection {
     pub fn has_stirred(&self) -> bool {
         let mut context = Context::from_waker(std::task::Waker::noop());
         self.0.io.poll_read_ready(&mut context).is_ready()
+    }
+
+    /// Gives memory back while the connection is idle: what it read last may have been in use when it became so.
+    pub fn release_memory(&mut self) {
+        self.0.read.release();
     }
 
     /// Sends a request and waits for the head of its answer. `write_head` appends the request's head as it goes over
@@ -328,7 +333,7 @@ impl Sending {
                     return Ok(Poll::Ready(head));
                 }
             }
-            match inner.read.poll_fill(&mut inner.io, 0, context) {
+            match inner.read.poll_fill(&mut inner.io, ANSWER, context) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(_) => return Err(FailureKind::Closed),

@@ -65,12 +65,23 @@ struct Present {
 }
 
 /// Serves the requests that come in on `io`, one after the other, until either side has had enough.
-pub async fn serve<S: Service>(io: Io, service: &S, config: &ServerConfig, drain: &Drain) -> Ended {
-    let stream = Rc::new(RefCell::new(Stream::new(
-        io,
-        BytesMut::new(),
-        config.request_body_idle,
-    )));
+pub fn serve<S: Service>(
+    io: Io,
+    service: &S,
+    config: &ServerConfig,
+    drain: &Drain,
+) -> impl Future<Output = Ended> {
+    // Made here and not in the future, which would keep the room for `io` as long as it lives.
+    let stream = Stream::new(io, BytesMut::new(), config.request_body_idle);
+    serve_stream(Rc::new(RefCell::new(stream)), service, config, drain)
+}
+
+async fn serve_stream<S: Service>(
+    stream: Rc<RefCell<Stream>>,
+    service: &S,
+    config: &ServerConfig,
+    drain: &Drain,
+) -> Ended {
     let _registration = poll_fn(|context| Poll::Ready(drain.register(context.waker()))).await;
     let mut fresh = true;
     loop {
