@@ -4,7 +4,7 @@ CARGO ?= cargo
 # A test that hangs must not hold its machine.
 TEST_LIMIT ?= 15m
 .DEFAULT_GOAL := help
-.PHONY: help run test build bench dev lint clean setup
+.PHONY: help run test build bench fuzz dev lint clean setup
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ build: setup ## Build the optimised program into build/api-gateway
 
 bench: setup ## Measure against nginx, HAProxy, Envoy, Traefik and Caddy; writes docs/benchmarks.md
 	scripts/bench --report docs/benchmarks.md
+
+fuzz: setup ## Fuzz the wire for a minute per target (FUZZ_SECONDS)
+	scripts/fuzz
 
 dev: setup ## Rebuild and restart the demo on every change
 	scripts/dev

@@ -12,3 +12,5 @@ mod proxy;
 pub mod router;
 pub mod server;
 pub mod upstream;
+
+pub use proxy::preview;

@@ -16,7 +16,7 @@ const MOST_SIZE_DIGITS: usize = 15;
 
 /// Decodes one chunked body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ChunkedDecoder {
+pub enum ChunkedDecoder {
     /// A size line comes next.
     Size,
     /// This many bytes of the chunk are still to come.
@@ -31,7 +31,7 @@ pub(crate) enum ChunkedDecoder {
 
 /// What the decoder found at the front of the buffer.
 #[derive(Debug)]
-pub(crate) enum Piece {
+pub enum Piece {
     /// Bytes of the body.
     Data(Bytes),
     /// The trailer section; the body is over.
@@ -42,7 +42,11 @@ pub(crate) enum Piece {
 
 impl ChunkedDecoder {
     /// Takes the next piece off `buffer`; `None` when more bytes are needed.
-    pub(crate) fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Piece>, BodyError> {
+    ///
+    /// # Errors
+    /// When the bytes are no chunked body, or a size line or the trailers are too long. Nothing that follows can be
+    /// trusted then.
+    pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Piece>, BodyError> {
         loop {
             match *self {
                 Self::Size => {

@@ -9,6 +9,7 @@
 //! Framing is strict in both directions: whatever two readers of RFC 9112 could take differently is refused, even
 //! where the standard would allow to repair it.
 
+pub mod chunked;
 pub mod client;
 pub mod head;
 pub mod server;
@@ -16,7 +17,6 @@ pub mod tunnel;
 
 mod batch;
 mod body;
-mod chunked;
 mod date;
 mod deadline;
 mod decoder;

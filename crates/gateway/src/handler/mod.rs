@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::HOST;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request};
 use tokio::time::Instant;
 use wire::Body;
@@ -139,19 +138,7 @@ impl Handler {
     }
 
     fn route(&self, head: &request::Parts, path: &str) -> Result<usize, Refusal> {
-        let host = head
-            .headers
-            .get(HOST)
-            .and_then(|host| host.to_str().ok())
-            .unwrap_or_default();
-        let criteria = Criteria {
-            host,
-            path,
-            method: &head.method,
-            headers: &head.headers,
-            query: head.uri.query(),
-        };
-        match self.snapshot.router.find(&criteria) {
+        match self.snapshot.router.find(&Criteria::of(head, path)) {
             Found::Route(route) => Ok(route),
             Found::MethodNotAllowed { allow } => Err(HeaderValue::from_str(&allow.to_string())
                 .map_or_else(

@@ -58,7 +58,7 @@ pub(crate) async fn forward(
     let websocket = request.client.upgrades()
         && request.head.method == Method::GET
         && asks_for_websocket(&request.head.headers);
-    let framing = framing(&body, &request.head.method);
+    let framing = RequestFraming::of(body.exact_length(), &request.head.method);
     let expects_continue = request.client.expects_continue();
     let head = RequestHead {
         head: request.head,
@@ -158,17 +158,6 @@ async fn send(
             home,
         )
         .await
-}
-
-/// RFC 9110 §9.3: a request without a body says nothing about one, except where a length is usual for the method.
-fn framing(body: &Body, method: &Method) -> RequestFraming {
-    match body.exact_length() {
-        Some(0) if ![Method::POST, Method::PUT, Method::PATCH].contains(method) => {
-            RequestFraming::None
-        }
-        Some(length) => RequestFraming::Fixed(length),
-        None => RequestFraming::Chunked,
-    }
 }
 
 /// RFC 9110 §9.2.2, and QUERY (RFC 10008 §2).

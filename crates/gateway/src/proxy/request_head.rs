@@ -1,7 +1,7 @@
 //! The head of a request as the backend gets it.
 
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, VIA};
-use http::{HeaderValue, request};
+use http::{HeaderValue, Method, request};
 use wire::head::{push_field, push_request_line};
 
 use super::fields::{Nominated, accepts_trailers, is_dropped_from_request, speaks_for_a_proxy};
@@ -34,6 +34,18 @@ pub(super) enum RequestFraming {
     /// This many bytes, perhaps none.
     Fixed(u64),
     Chunked,
+}
+
+impl RequestFraming {
+    /// Of a body whose length is known, or is not. RFC 9110 §9.3: a request without a body says nothing about one,
+    /// except where a length is usual for the method.
+    pub(super) fn of(length: Option<u64>, method: &Method) -> Self {
+        match length {
+            Some(0) if ![Method::POST, Method::PUT, Method::PATCH].contains(method) => Self::None,
+            Some(length) => Self::Fixed(length),
+            None => Self::Chunked,
+        }
+    }
 }
 
 impl RequestHead<'_> {

@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use http::{HeaderMap, Method};
+use http::header::HOST;
+use http::{HeaderMap, Method, request};
 
 use super::conflict::{self, Conflict, RouteWarning};
 use super::matcher::{MethodFit, RouteMatch};
@@ -38,6 +39,21 @@ pub struct Criteria<'a> {
     pub headers: &'a HeaderMap,
     /// What follows `?`.
     pub query: Option<&'a str>,
+}
+
+impl<'a> Criteria<'a> {
+    /// Of the request with this head, whose normalised path is `path`.
+    #[must_use]
+    pub fn of(head: &'a request::Parts, path: &'a str) -> Self {
+        let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+        Self {
+            host: host.unwrap_or_default(),
+            path,
+            method: &head.method,
+            headers: &head.headers,
+            query: head.uri.query(),
+        }
+    }
 }
 
 /// Which route a request has.

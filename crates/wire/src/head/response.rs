@@ -48,6 +48,10 @@ pub fn parse_response(
     limits: &ResponseLimits,
     progress: &mut Progress,
 ) -> Result<Option<ResponseHead>, HeadError> {
+    // RFC 9112 §2.2 has servers skip an empty line before a request; before an answer it is a part of something else.
+    if buffer.starts_with(b"\r") {
+        return Err(HeadError::Malformed("the status line is malformed"));
+    }
     if !progress.is_worthwhile(buffer)? {
         return incomplete(buffer, limits);
     }

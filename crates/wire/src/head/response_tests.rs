@@ -37,6 +37,18 @@ fn a_reason_may_be_missing() {
 }
 
 #[test]
+fn an_empty_line_before_an_answer_is_refused() {
+    for head in [
+        "\r\n",
+        "\r\nHTTP/1.1 200 OK\r\n\r\n",
+        "\nHTTP/1.1 200 OK\r\n\r\n",
+        "\r",
+    ] {
+        assert!(parse(head).is_err(), "{head:?}");
+    }
+}
+
+#[test]
 fn ambiguous_and_malformed_heads_are_refused() {
     for head in [
         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
