@@ -11,6 +11,10 @@ use wire::head::{
     push_field, push_request_line, push_response_head,
 };
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const REQUEST: &[u8] = b"GET /api/users/42?expand=roles HTTP/1.1\r\nHost: shop.example.com\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
     Accept: application/json, text/plain, */*\r\nAccept-Language: en-GB,en;q=0.8,ko;q=0.5\r\n\
