@@ -2,6 +2,7 @@
 
 mod claims;
 mod error;
+mod known;
 mod verifier;
 
 pub(crate) use claims::issue;

@@ -6,6 +6,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 
 use super::AuthError;
 use super::claims::Claims;
+use super::known::KnownTokens;
 
 /// How far clocks may be apart, in seconds.
 const LEEWAY: f64 = 60.0;
@@ -15,6 +16,7 @@ pub(crate) struct Verifier {
     key: DecodingKey,
     validation: Validation,
     issuer: String,
+    known: KnownTokens,
 }
 
 impl std::fmt::Debug for Verifier {
@@ -40,6 +42,7 @@ impl Verifier {
             key: DecodingKey::from_secret(secret),
             validation,
             issuer: issuer.to_owned(),
+            known: KnownTokens::default(),
         }
     }
 
@@ -49,9 +52,19 @@ impl Verifier {
     /// Why it may not.
     pub(crate) fn verify(&self, headers: &HeaderMap, now: u64) -> Result<(), AuthError> {
         let token = bearer_token(headers)?;
-        let claims = decode::<Claims>(token, &self.key, &self.validation)
-            .map_err(|_| AuthError::Invalid)?
-            .claims;
+        self.known.accept(
+            token,
+            || {
+                decode(token, &self.key, &self.validation)
+                    .map(|token| token.claims)
+                    .map_err(|_| AuthError::Invalid)
+            },
+            |claims| self.judge(claims, now),
+        )
+    }
+
+    /// Whether a token of ours with these claims is valid at `now`.
+    fn judge(&self, claims: &Claims, now: u64) -> Result<(), AuthError> {
         #[allow(
             clippy::cast_precision_loss,
             reason = "a clock beyond 2^53 seconds is no clock"
@@ -128,6 +141,20 @@ mod tests {
         for scheme in ["Bearer", "bearer", "BEARER"] {
             assert_eq!(verify(&[format!("{scheme} {token}")]), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_token_that_was_accepted_ends_all_the_same() {
+        let token = issue(SECRET, "us", "me", Duration::from_secs(60), NOW).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.append(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+        let verifier = Verifier::new(SECRET, "us");
+        assert_eq!(verifier.verify(&headers, NOW), Ok(()));
+        assert_eq!(verifier.verify(&headers, NOW + 119), Ok(()));
+        assert_eq!(
+            verifier.verify(&headers, NOW + 120),
+            Err(AuthError::Expired)
+        );
     }
 
     #[test]
