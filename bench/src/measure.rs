@@ -12,7 +12,7 @@ use crate::load::{Figures, Load, Moment, h2load, idle};
 use crate::process::{CpuTime, MEASURED_CPU, OTHER_CPU, Process};
 use crate::programs::{Program, Running, Setup, free_address};
 use crate::report;
-use crate::scenario::{IDLE_CONNECTIONS, SHARE, Scenario, Work};
+use crate::scenario::{HELD_BEFORE, IDLE_CONNECTIONS, SHARE, Scenario, Work};
 
 /// What to measure, and how long.
 #[derive(Debug)]
@@ -218,15 +218,17 @@ fn measure_idle(
         }
         let setup = Setup::Bare;
         let running = program.start(setup, backend, &plan.gateway, &plan.folder)?;
-        // What is made once, at the first request, is not a connection's.
-        idle::hold(running.address, request, 16, &mut || Ok(()))?;
-        let before = running.process.memory()?;
-        let mut after = before;
-        idle::hold(running.address, request, IDLE_CONNECTIONS, &mut || {
-            after = running.process.memory()?;
+        // What a program makes once, or keeps at hand for whichever connection needs it, is not a connection's.
+        let counts = [HELD_BEFORE, HELD_BEFORE + IDLE_CONNECTIONS];
+        let mut memory = Vec::new();
+        idle::hold(running.address, request, &counts, || {
+            memory.push(running.process.memory()?);
             Ok(())
         })
         .with_context(|| program.name())?;
+        let [before, after] = memory[..] else {
+            anyhow::bail!("memory was not read twice");
+        };
         let each = after.saturating_sub(before) as f64 / IDLE_CONNECTIONS as f64;
         rows.push((Contender { program, setup }, each));
     }

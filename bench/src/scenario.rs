@@ -12,6 +12,8 @@ const MEDIUM: usize = 16 * 1024;
 const LARGE: usize = 1024 * 1024;
 /// Connections that are held open in [`Scenario::Idle`].
 pub(crate) const IDLE_CONNECTIONS: usize = 4000;
+/// Connections that are held open already when those are added.
+pub(crate) const HELD_BEFORE: usize = 1000;
 /// Of what nginx can do at most; in [`Scenario::Latency`].
 pub(crate) const SHARE: f64 = 0.7;
 

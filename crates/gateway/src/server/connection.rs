@@ -80,7 +80,8 @@ impl ClientService {
 pub(super) async fn serve(io: Io, service: Rc<ClientService>, limits: &Limits, drain: &Drain) {
     match wire::server::serve(io, &*service, &limits.server, drain).await {
         Ended::Closed => {}
-        Ended::Http2(io, buffered) => {
+        Ended::Http2(opened) => {
+            let (io, buffered) = *opened;
             Box::pin(http2::serve(io, buffered, service, &limits.server, drain)).await
         }
     }

@@ -148,8 +148,9 @@ impl Connection {
     }
 
     /// Sends a request and waits for the head of its answer. `write_head` appends the request's head as it goes over
-    /// the wire, with its empty line. What is left of `body` is sent while the answer's body is read. Interim answers go to `inform`; the connection goes to `home` when the answer is complete and the
-    /// connection fit for another request.
+    /// the wire, with its empty line. What is left of `body` is sent while the answer's body is read. Interim answers
+    /// go to `inform`; the connection goes to `home` when the answer is complete and the connection fit for another
+    /// request.
     ///
     /// # Errors
     /// When there is no acceptable answer; the connection is closed then. `body` is given back unless parts of it

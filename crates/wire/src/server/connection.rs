@@ -33,8 +33,9 @@ const LINGER: Duration = Duration::from_secs(2);
 pub enum Ended {
     /// The connection is closed.
     Closed,
-    /// The client speaks HTTP/2: the connection, and what has been read from it.
-    Http2(Io, BytesMut),
+    /// The client speaks HTTP/2: the connection, and what has been read from it. Boxed, so that no connection holds
+    /// room for it while it is served.
+    Http2(Box<(Io, BytesMut)>),
 }
 
 /// What comes next on a connection.
@@ -72,8 +73,12 @@ pub fn serve<S: Service>(
     drain: &Drain,
 ) -> impl Future<Output = Ended> {
     // Made here and not in the future, which would keep the room for `io` as long as it lives.
-    let stream = Stream::new(io, BytesMut::new(), config.request_body_idle);
-    serve_stream(Rc::new(RefCell::new(stream)), service, config, drain)
+    serve_stream(
+        Rc::new(RefCell::new(Stream::new(io))),
+        service,
+        config,
+        drain,
+    )
 }
 
 async fn serve_stream<S: Service>(
@@ -87,7 +92,7 @@ async fn serve_stream<S: Service>(
     loop {
         let persists = match next(&stream, config, drain, fresh).await {
             // Boxed, so that an idle connection does not hold the room that a request needs.
-            Next::Request(head) => Box::pin(exchange(&stream, *head, service, config, drain)).await,
+            Next::Request(head) => Box::pin(exchange(&stream, head, service, config, drain)).await,
             Next::Refused(error) => {
                 Box::pin(refuse(&stream, service.refuse(error), config)).await;
                 false
@@ -165,7 +170,7 @@ fn hand_over(stream: Rc<RefCell<Stream>>) -> Ended {
     match Rc::try_unwrap(stream) {
         Ok(stream) => {
             let stream = stream.into_inner();
-            Ended::Http2(stream.io, stream.read.into_bytes())
+            Ended::Http2(Box::new((stream.io, stream.read.into_bytes())))
         }
         Err(_) => Ended::Closed,
     }
@@ -174,7 +179,7 @@ fn hand_over(stream: Rc<RefCell<Stream>>) -> Ended {
 /// Answers one request. Whether the connection takes another one.
 async fn exchange<S: Service>(
     stream: &Rc<RefCell<Stream>>,
-    head: RequestHead,
+    head: Box<RequestHead>,
     service: &S,
     config: &ServerConfig,
     drain: &Drain,
@@ -187,7 +192,7 @@ async fn exchange<S: Service>(
         upgrades: head.upgrades,
     };
     let client = Client::new(stream, &head);
-    let request = into_request(head, stream);
+    let request = into_request(*head, stream, config.request_body_idle);
     let answer = {
         let mut call = pin!(service.call(request, client));
         poll_fn(|context| poll_answer(stream, call.as_mut(), context)).await
@@ -235,11 +240,15 @@ async fn exchange<S: Service>(
     }
 }
 
-fn into_request(head: RequestHead, stream: &Rc<RefCell<Stream>>) -> Request<Body> {
+fn into_request(
+    head: RequestHead,
+    stream: &Rc<RefCell<Stream>>,
+    body_idle: Duration,
+) -> Request<Body> {
     let body = if stream.borrow().body.is_done() {
         Body::empty()
     } else {
-        Body::request(RequestBody::new(stream))
+        Body::request(RequestBody::new(stream, body_idle))
     };
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
@@ -297,7 +306,7 @@ async fn discard(stream: &RefCell<Stream>, idle: Duration) -> bool {
             if stream.body.is_done() {
                 return Poll::Ready(true);
             }
-            match stream.poll_body(context) {
+            match stream.poll_body(idle, context) {
                 Poll::Ready(Some(Ok(_)) | None) => {}
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
                 Poll::Pending => {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Version};
 use http_body::Frame;
 
@@ -42,16 +42,15 @@ pub(super) struct Stream {
     pub(super) body_failed: bool,
     /// The client waits for `100 Continue`, and has not been told.
     pub(super) owes_continue: bool,
-    body_idle: Duration,
     /// Counts requests: a body kept longer than its request must not read another one's.
-    turn: u64,
+    turn: u32,
 }
 
 impl Stream {
-    pub(super) fn new(io: Io, buffered: BytesMut, body_idle: Duration) -> Self {
+    pub(super) fn new(io: Io) -> Self {
         Self {
             io,
-            read: ReadBuffer::with(buffered),
+            read: ReadBuffer::default(),
             write: WriteQueue::default(),
             read_deadline: Deadline::default(),
             write_deadline: Deadline::default(),
@@ -59,14 +58,13 @@ impl Stream {
             received: 0,
             body_failed: false,
             owes_continue: false,
-            body_idle,
             turn: 0,
         }
     }
 
     /// Prepares for the body behind `head`.
     pub(super) fn begin(&mut self, head: &RequestHead) {
-        self.turn += 1;
+        self.turn = self.turn.wrapping_add(1);
         self.body = Decoder::new(head.body);
         self.received = 0;
         self.body_failed = false;
@@ -89,8 +87,10 @@ impl Stream {
         self.write.poll_flush(&mut self.io, context)
     }
 
+    /// The next part of the request's body. The client may pause for as long as `idle`.
     pub(super) fn poll_body(
         &mut self,
+        idle: Duration,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<BodyFrame, BodyError>>> {
         if self.owes_continue {
@@ -118,7 +118,7 @@ impl Stream {
             }
             Poll::Pending => {
                 if !self.read_deadline.is_set() {
-                    self.read_deadline.set(self.body_idle);
+                    self.read_deadline.set(idle);
                 }
                 ready!(self.read_deadline.poll_passed(context));
                 self.body_failed = true;
@@ -132,15 +132,17 @@ impl Stream {
 #[derive(Debug)]
 pub struct RequestBody {
     stream: Rc<RefCell<Stream>>,
-    turn: u64,
+    turn: u32,
+    idle: Duration,
 }
 
 impl RequestBody {
-    pub(super) fn new(stream: &Rc<RefCell<Stream>>) -> Self {
+    pub(super) fn new(stream: &Rc<RefCell<Stream>>, idle: Duration) -> Self {
         let turn = stream.borrow().turn;
         Self {
             stream: Rc::clone(stream),
             turn,
+            idle,
         }
     }
 
@@ -152,7 +154,7 @@ impl RequestBody {
         if stream.turn != self.turn {
             return Poll::Ready(Some(Err(BodyError::Truncated)));
         }
-        stream.poll_body(context).map_ok(Frame::from)
+        stream.poll_body(self.idle, context).map_ok(Frame::from)
     }
 
     pub(crate) fn is_done(&self) -> bool {
