@@ -14,6 +14,8 @@ pub struct Target {
     pub host: Host,
     /// The TCP port; 80 where the URL names none.
     pub port: u16,
+    /// `host:port`, as logs name the endpoint.
+    pub address: Box<str>,
     /// `host:port` as it goes into the `Host` field (RFC 9110 §7.2); the port is left out when it is 80.
     pub authority: HeaderValue,
     /// What precedes every forwarded path: empty, or `/base` without a slash at its end, in the one form of paths.
@@ -98,13 +100,15 @@ impl Target {
             None => 80,
         };
         let host = Host::parse(host)?;
+        let address = format!("{host}:{port}").into_boxed_str();
         let authority = if port == 80 {
-            host.to_string()
+            HeaderValue::from_str(&host.to_string())
         } else {
-            format!("{host}:{port}")
+            HeaderValue::from_str(&address)
         };
         Ok(Self {
-            authority: HeaderValue::from_str(&authority).map_err(|_| TargetError::BadHost)?,
+            authority: authority.map_err(|_| TargetError::BadHost)?,
+            address,
             base_path: base_path(path)?,
             host,
             port,

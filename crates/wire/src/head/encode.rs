@@ -90,7 +90,7 @@ pub(crate) fn push_informational(out: &mut Vec<u8>, status: StatusCode, headers:
 /// Appends `content-length`.
 pub(crate) fn push_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"content-length: ");
-    push_decimal(out, length);
+    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -102,30 +102,16 @@ fn push_status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_in_decimal() {
-        for number in [0, 7, 10, 65_536, u64::MAX] {
+    fn lengths_are_written_in_decimal() {
+        for length in [0, 7, 10, 65_536, u64::MAX] {
             let mut out = Vec::new();
-            push_decimal(&mut out, number);
-            assert_eq!(out, number.to_string().as_bytes());
+            push_length(&mut out, length);
+            assert_eq!(out, format!("content-length: {length}\r\n").as_bytes());
         }
     }
 

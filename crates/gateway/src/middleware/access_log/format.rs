@@ -1,12 +1,13 @@
 //! The two forms of an access log line.
 
 use std::io::Write;
-use std::time::{Duration, SystemTime};
+use std::net::IpAddr;
+use std::time::Duration;
 
 use http::{HeaderValue, Version};
 
 use super::Entry;
-use crate::upstream::{Endpoint, Host};
+use super::timestamp::{self, push_thousandths};
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,57 +28,56 @@ pub(super) fn push_line(out: &mut Vec<u8>, entry: &Entry, style: Style) {
 }
 
 fn push_json(out: &mut Vec<u8>, entry: &Entry) {
-    let _ = write!(
-        out,
-        "{{\"time\":\"{}\"",
-        humantime::format_rfc3339_millis(SystemTime::now())
-    );
-    push_member(out, "requestId", Some(entry.request_id.as_bytes()));
-    let _ = write!(out, ",\"client\":\"{}\"", entry.client);
+    out.extend_from_slice(b"{\"time\":\"");
+    timestamp::push_now(out);
+    out.push(b'"');
+    push_member(out, b",\"requestId\":", Some(entry.request_id.as_bytes()));
+    out.extend_from_slice(b",\"client\":\"");
+    push_address(out, entry.client);
+    out.push(b'"');
+    let method = entry.method.as_ref();
     push_member(
         out,
-        "method",
-        entry
-            .method
-            .as_ref()
-            .map(|method| method.as_str().as_bytes()),
+        b",\"method\":",
+        method.map(|method| method.as_str().as_bytes()),
     );
     // The query may hold what is not for logs, such as tokens.
     push_member(
         out,
-        "path",
-        entry
-            .method
-            .as_ref()
-            .map(|_| entry.target.path().as_bytes()),
+        b",\"path\":",
+        method.map(|_| entry.target.path().as_bytes()),
     );
-    push_member(out, "host", entry.host.as_ref().map(HeaderValue::as_bytes));
-    push_member(out, "route", entry.route_name().map(str::as_bytes));
-    let _ = write!(out, ",\"status\":{}", entry.status);
     push_member(
         out,
-        "error",
+        b",\"host\":",
+        entry.host.as_ref().map(HeaderValue::as_bytes),
+    );
+    push_member(out, b",\"route\":", entry.route_name().map(str::as_bytes));
+    push_number(out, b",\"status\":", entry.status);
+    push_member(
+        out,
+        b",\"error\":",
         entry.error.map(|error| error.code().as_bytes()),
     );
-    let _ = write!(
-        out,
-        ",\"bytesIn\":{},\"bytesOut\":{}",
-        entry.received, entry.sent
-    );
-    push_milliseconds(out, "durationMs", Some(entry.total_time));
-    push_milliseconds(out, "upstreamMs", entry.upstream_time);
-    match entry.endpoint() {
-        Some(endpoint) => {
-            out.extend_from_slice(b",\"upstream\":\"");
-            push_endpoint(out, endpoint);
-            out.push(b'"');
-        }
-        None => push_member(out, "upstream", None),
-    }
-    push_member(out, "protocol", Some(protocol(entry.version).as_bytes()));
+    push_number(out, b",\"bytesIn\":", entry.received);
+    push_number(out, b",\"bytesOut\":", entry.sent);
+    push_milliseconds(out, b",\"durationMs\":", Some(entry.total_time));
+    push_milliseconds(out, b",\"upstreamMs\":", entry.upstream_time);
     push_member(
         out,
-        "userAgent",
+        b",\"upstream\":",
+        entry
+            .endpoint()
+            .map(|endpoint| endpoint.target.address.as_bytes()),
+    );
+    push_member(
+        out,
+        b",\"protocol\":",
+        Some(protocol(entry.version).as_bytes()),
+    );
+    push_member(
+        out,
+        b",\"userAgent\":",
         entry.user_agent.as_ref().map(HeaderValue::as_bytes),
     );
     out.push(b'}');
@@ -90,10 +90,10 @@ fn push_text(out: &mut Vec<u8>, entry: &Entry) {
     } else {
         "-"
     };
+    timestamp::push_now(out);
     let _ = write!(
         out,
-        "{} {} {} {} {} {:.1}ms",
-        humantime::format_rfc3339_millis(SystemTime::now()),
+        " {} {} {} {} {:.1}ms",
         entry.client,
         method,
         path,
@@ -101,37 +101,16 @@ fn push_text(out: &mut Vec<u8>, entry: &Entry) {
         entry.total_time.as_secs_f64() * 1000.0,
     );
     if let Some(endpoint) = entry.endpoint() {
-        out.extend_from_slice(b" -> ");
-        push_endpoint(out, endpoint);
+        let _ = write!(out, " -> {}", endpoint.target.address);
     }
     if let Some(error) = entry.error {
         let _ = write!(out, " {}", error.code());
     }
 }
 
-fn push_endpoint(out: &mut Vec<u8>, endpoint: &Endpoint) {
-    let port = endpoint.target.port;
-    let _ = match &endpoint.target.host {
-        Host::Address(address) => write!(out, "{}", std::net::SocketAddr::new(*address, port)),
-        Host::Name(name) => write!(out, "{name}:{port}"),
-    };
-}
-
-fn push_milliseconds(out: &mut Vec<u8>, name: &str, time: Option<Duration>) {
-    let _ = match time {
-        Some(time) => write!(
-            out,
-            ",\"{name}\":{}.{:03}",
-            time.as_millis(),
-            time.as_micros() % 1000
-        ),
-        None => write!(out, ",\"{name}\":null"),
-    };
-}
-
-/// `,"name":"value"`, or `null`.
-fn push_member(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
-    let _ = write!(out, ",\"{name}\":");
+/// `"value"`, or `null`, behind `name`, which brings its comma, quotes and colon along.
+fn push_member(out: &mut Vec<u8>, name: &[u8], value: Option<&[u8]>) {
+    out.extend_from_slice(name);
     match value {
         Some(value) => {
             out.push(b'"');
@@ -142,18 +121,51 @@ fn push_member(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
     }
 }
 
-/// The inside of a JSON string (RFC 8259 §7). Bytes beyond ASCII are taken for Latin-1, as HTTP once did: the
-/// result is valid whatever came.
-fn push_escaped(out: &mut Vec<u8>, value: &[u8]) {
-    for &byte in value {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            0x20..=0x7e => out.push(byte),
-            _ => {
-                let _ = write!(out, "\\u{byte:04x}");
+fn push_number(out: &mut Vec<u8>, name: &[u8], number: impl itoa::Integer) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+fn push_milliseconds(out: &mut Vec<u8>, name: &[u8], time: Option<Duration>) {
+    let Some(time) = time else {
+        return push_member(out, name, None);
+    };
+    push_number(out, name, time.as_millis());
+    out.push(b'.');
+    push_thousandths(out, time.subsec_micros() % 1000);
+}
+
+fn push_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            push_number(out, b"", first);
+            for octet in rest {
+                push_number(out, b".", octet);
             }
         }
+        IpAddr::V6(address) => {
+            let _ = write!(out, "{address}");
+        }
     }
+}
+
+/// The inside of a JSON string (RFC 8259 §7). Bytes beyond ASCII are taken for Latin-1, as HTTP once did: the
+/// result is valid whatever came.
+fn push_escaped(out: &mut Vec<u8>, mut value: &[u8]) {
+    let is_plain = |byte: u8| matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\';
+    while let Some(at) = value.iter().position(|&byte| !is_plain(byte)) {
+        let (plain, rest) = value.split_at(at);
+        out.extend_from_slice(plain);
+        if let [special, rest @ ..] = rest {
+            let _ = match special {
+                b'"' | b'\\' => out.write_all(&[b'\\', *special]),
+                _ => write!(out, "\\u{special:04x}"),
+            };
+            value = rest;
+        }
+    }
+    out.extend_from_slice(value);
 }
 
 const fn protocol(version: Version) -> &'static str {
@@ -173,7 +185,7 @@ mod tests {
     #[test]
     fn whatever_a_client_sends_a_string_stays_a_string() {
         let mut out = Vec::new();
-        push_member(&mut out, "a", Some(b"x\"\\\n\x00\xe9y"));
+        push_member(&mut out, b",\"a\":", Some(b"x\"\\\n\x00\xe9y"));
         assert_eq!(out, br#","a":"x\"\\\u000a\u0000\u00e9y""#);
         assert!(
             serde_json::from_slice::<serde_json::Value>(&[b"{\"b\":1", &out[..], b"}"].concat())
@@ -184,8 +196,17 @@ mod tests {
     #[test]
     fn times_are_milliseconds_with_three_decimals() {
         let mut out = Vec::new();
-        push_milliseconds(&mut out, "t", Some(Duration::from_micros(1_002_003)));
-        push_milliseconds(&mut out, "u", None);
+        push_milliseconds(&mut out, b",\"t\":", Some(Duration::from_micros(1_002_003)));
+        push_milliseconds(&mut out, b",\"u\":", None);
         assert_eq!(out, b",\"t\":1002.003,\"u\":null");
+    }
+
+    #[test]
+    fn addresses_are_written_as_usual() {
+        for address in ["192.0.2.1", "10.0.255.0", "::1", "2001:db8::a:b"] {
+            let mut out = Vec::new();
+            push_address(&mut out, address.parse().unwrap());
+            assert_eq!(out, address.as_bytes());
+        }
     }
 }

@@ -7,6 +7,7 @@
 mod entry;
 mod format;
 mod sink;
+mod timestamp;
 
 pub(crate) use entry::{Entry, Exchange};
 pub(crate) use format::Style;
@@ -19,6 +20,8 @@ use tokio::sync::Notify;
 
 /// A buffer of this many bytes is handed over at once.
 const FULL: usize = 32 * 1024;
+/// Most lines are shorter than this: the last one of a buffer does not make it move.
+const ROOM: usize = 1024;
 /// A line is handed over after this long at the latest.
 const DELAY: Duration = Duration::from_millis(100);
 
@@ -67,6 +70,7 @@ impl AccessLog {
         let mut buffer = self.buffer.borrow_mut();
         if buffer.is_empty() {
             self.begun.notify_one();
+            buffer.reserve(FULL + ROOM);
         }
         format::push_line(&mut buffer, entry, self.style);
         if buffer.len() >= FULL {
