@@ -1,13 +1,15 @@
 //! Processes that are measured: pinned to a CPU, and read from `/proc`.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+
+use crate::scenario::PATH;
 
 /// The CPU of the program that is measured.
 pub(crate) const MEASURED_CPU: usize = 0;
@@ -42,6 +44,22 @@ impl std::ops::Sub for CpuTime {
     }
 }
 
+/// Whether a request is answered there, by anything else than 404: a program that asks for a token is ready, too.
+fn answers(address: SocketAddr) -> bool {
+    let ask = || -> io::Result<bool> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        write!(
+            stream,
+            "GET {PATH} HTTP/1.1\r\nHost: bench.test\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer)?;
+        Ok(answer.starts_with(b"HTTP/1.1") && !answer.ends_with(b"404"))
+    };
+    ask().unwrap_or(false)
+}
+
 impl Process {
     /// Starts `command` on one CPU; what it prints goes to `log`.
     pub(crate) fn start(command: &Command, cpu: usize, log: &Path) -> anyhow::Result<Self> {
@@ -64,10 +82,10 @@ impl Process {
         })
     }
 
-    /// Waits until it accepts connections.
+    /// Waits until it accepts connections and knows its routes: some programs read them when they listen already.
     pub(crate) fn wait_for(&mut self, address: SocketAddr, log: &Path) -> anyhow::Result<()> {
         let begun = Instant::now();
-        while TcpStream::connect(address).is_err() {
+        while !answers(address) {
             if let Some(status) = self.child.try_wait()? {
                 bail!(
                     "ended with {status}: {}",
@@ -75,7 +93,7 @@ impl Process {
                 );
             }
             if begun.elapsed() > START {
-                bail!("does not listen on {address} after {START:?}");
+                bail!("does not serve on {address} after {START:?}");
             }
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -7,7 +7,7 @@ use crate::programs::{Program, Setup};
 use crate::token::token;
 
 /// The path of all requests; `/16k` and `/1m` after it ask for larger answers.
-const PATH: &str = "/api/users/42";
+pub(crate) const PATH: &str = "/api/users/42";
 const MEDIUM: usize = 16 * 1024;
 const LARGE: usize = 1024 * 1024;
 /// Connections that are held open in [`Scenario::Idle`].

@@ -6,13 +6,16 @@
     clippy::print_stderr
 )]
 
+mod authentication;
 mod bad_input;
 mod command_line;
 mod conformance;
 mod failures;
 mod http2;
+mod interim;
 mod limits;
 mod logging;
+mod pooling;
 mod proxying;
 mod routing;
 mod shutdown;
