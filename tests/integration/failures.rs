@@ -3,33 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testkit::{Backend, Message};
+use testkit::Backend;
 
-use crate::{everything_to, gateway, in_front_of, routes};
-
-#[track_caller]
-fn assert_problem(answer: &Message, status: u16, code: &str, proxy_status: &str) {
-    assert_eq!(
-        (answer.status(), answer.json()["code"].as_str()),
-        (status, Some(code)),
-        "{}",
-        answer.text()
-    );
-    assert_eq!(
-        answer.field("proxy-status"),
-        Some(&*format!("api-gateway; error={proxy_status}"))
-    );
-    assert_eq!(answer.json()["status"], status);
-    assert_eq!(
-        answer.json()["type"],
-        format!("urn:api-gateway:error:{code}")
-    );
-    assert!(
-        !answer.text().contains("127.0.0.1"),
-        "internal addresses stay inside: {}",
-        answer.text()
-    );
-}
+use crate::{assert_problem, everything_to, gateway, in_front_of, routes};
 
 #[tokio::test]
 async fn a_backend_that_refuses_is_502() {

@@ -23,7 +23,7 @@ mod streaming;
 mod websocket;
 
 use serde_json::{Value, json};
-use testkit::{Backend, Gateway, GatewayBuilder};
+use testkit::{Backend, Gateway, GatewayBuilder, Message};
 
 /// The program that is tested.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_api-gateway");
@@ -48,4 +48,29 @@ async fn in_front_of(backend: &Backend) -> Gateway {
         .routes(&everything_to(&backend.url()))
         .start()
         .await
+}
+
+/// That `answer` is the gateway's own problem document, and tells nothing of the inside.
+#[track_caller]
+fn assert_problem(answer: &Message, status: u16, code: &str, proxy_status: &str) {
+    assert_eq!(
+        (answer.status(), answer.json()["code"].as_str()),
+        (status, Some(code)),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(
+        answer.field("proxy-status"),
+        Some(&*format!("api-gateway; error={proxy_status}"))
+    );
+    assert_eq!(answer.json()["status"], status);
+    assert_eq!(
+        answer.json()["type"],
+        format!("urn:api-gateway:error:{code}")
+    );
+    assert!(
+        !answer.text().contains("127.0.0.1"),
+        "internal addresses stay inside: {}",
+        answer.text()
+    );
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use testkit::Backend;
 
-use crate::{everything_to, gateway, in_front_of};
+use crate::{assert_problem, everything_to, gateway, in_front_of};
 
 #[tokio::test]
 async fn connections_to_the_backend_are_shared_by_clients() {
