@@ -1,5 +1,6 @@
 //! The routes file: as written, as checked, as served.
 
+mod check;
 mod compile;
 mod document;
 mod structure;
