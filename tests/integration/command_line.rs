@@ -11,8 +11,27 @@ fn command(name: &str) -> GatewayBuilder {
 }
 
 /// The broken routes files, with what must be said about each.
-const BROKEN: [(&str, &[&str]); 10] = [
+const BROKEN: [(&str, &[&str]); 12] = [
     ("ambiguous.json", &["4:15: ", "in line 3"]),
+    (
+        "bad-cors.json",
+        &[
+            "2:87: credentials cannot be allowed to any origin",
+            "3:69: credentials cannot be allowed to any origin",
+            "4:66: \"app.example.com\" must be \"*\", \"null\", or an origin",
+            "4:98: \"G T\" is not a method",
+            "5:54: unknown key \"origin\"; did you mean \"origins\"?",
+            "5:81: -1 is out of range",
+        ],
+    ),
+    (
+        "bad-sizes.json",
+        &[
+            "2:59: \"much\" must be a size",
+            "3:59: -1 is out of range; must be at least 0",
+            "4:59: ",
+        ],
+    ),
     ("bad-hosts.json", &["4:16: ", "4:32: "]),
     (
         "bad-methods.json",

@@ -157,3 +157,86 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
     drop(first);
     assert_eq!(third.response().await.status(), 200);
 }
+
+#[tokio::test]
+async fn a_body_of_more_than_ten_mebibytes_is_refused_by_its_length() {
+    let backend = Backend::ok().await;
+    let gateway = in_front_of(&backend).await;
+    let mut client = gateway.client().await;
+    // Nothing of the body is waited for, and nobody is asked for it.
+    for expect in ["", "Expect: 100-continue"] {
+        let fields: Vec<&str> = ["Content-Length: 10485761", expect]
+            .into_iter()
+            .filter(|field| !field.is_empty())
+            .collect();
+        client.request("POST", "/", &fields).await;
+        assert_refused(&client.response().await, 413, "body-too-large");
+        client = gateway.client().await;
+    }
+    client
+        .send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10485760\r\n\r\n{}",
+            "x".repeat(10_485_760)
+        ))
+        .await;
+    assert_eq!(client.response().await.status(), 200);
+    assert_eq!(backend.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_is_counted_as_it_streams() {
+    let backend = Backend::ok().await;
+    let gateway = gateway()
+        .routes(&everything_to(&backend.url()))
+        .env("MAX_REQUEST_BODY_SIZE", "8")
+        .start()
+        .await;
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut client = gateway.client().await;
+    client
+        .send(format!("{post}4\r\n1234\r\n4\r\n5678\r\n0\r\n\r\n"))
+        .await;
+    assert_eq!(client.response().await.status(), 200);
+    assert_eq!(backend.last().body, b"12345678");
+    client
+        .send(format!("{post}4\r\n1234\r\n5\r\n56789\r\n0\r\n\r\n"))
+        .await;
+    assert_refused(&client.response().await, 413, "body-too-large");
+    // The backend never takes a part for the whole.
+    assert!(backend.requests().iter().skip(1).all(|request| request.cut));
+}
+
+#[tokio::test]
+async fn a_route_has_a_body_limit_of_its_own() {
+    let backend = Backend::ok().await;
+    let route = |path: &str, size: serde_json::Value| {
+        serde_json::json!({
+            "path": path, "targetURL": backend.url(), "maxBodySize": size
+        })
+    };
+    let gateway = gateway()
+        .routes(&crate::routes(&[
+            route("/none", 0.into()),
+            route("/some", "1KiB".into()),
+            route("/any", "off".into()),
+        ]))
+        .env("MAX_REQUEST_BODY_SIZE", "16")
+        .start()
+        .await;
+    for (path, size, status) in [
+        ("/none", 0, 200),
+        ("/none", 1, 413),
+        ("/some", 1024, 200),
+        ("/some", 1025, 413),
+        ("/any", 100_000, 200),
+    ] {
+        let mut client = gateway.client().await;
+        client
+            .send(format!(
+                "PUT {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n{}",
+                "x".repeat(size)
+            ))
+            .await;
+        assert_eq!(client.response().await.status(), status, "{path} {size}");
+    }
+}

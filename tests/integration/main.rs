@@ -10,6 +10,7 @@ mod authentication;
 mod bad_input;
 mod command_line;
 mod conformance;
+mod cors;
 mod failures;
 mod http2;
 mod interim;

@@ -69,6 +69,9 @@ error_codes! {
     /// The route needs a valid token.
     Unauthorized = "unauthorized", 401, "http_request_denied", "Unauthorized",
         "A valid bearer token is needed.";
+    /// A web page of this origin may not use the route.
+    OriginNotAllowed = "origin-not-allowed", 403, "http_request_denied", "Origin not allowed",
+        "Web pages of this origin may not use this route.";
     /// No route matches.
     RouteNotFound = "route-not-found", 404, "http_request_error", "Route not found",
         "No route matches the request.";
@@ -78,6 +81,9 @@ error_codes! {
     /// The client was too slow to send its request.
     RequestTimeout = "request-timeout", 408, "http_request_error", "Request timeout",
         "The request did not arrive in time.";
+    /// The request's body is larger than allowed.
+    BodyTooLarge = "body-too-large", 413, "http_request_error", "Request body too large",
+        "The request's body is larger than this route accepts.";
     /// The request target is longer than allowed.
     TargetTooLong = "target-too-long", 414, "http_request_error", "Request target too long",
         "The request target is longer than this server accepts.";

@@ -23,6 +23,9 @@ pub enum BodyError {
     /// Nothing of it came for too long.
     #[error("the body stalled")]
     TimedOut,
+    /// It is larger than is allowed here.
+    #[error("the body is too large")]
+    TooLarge,
     /// The connection failed.
     #[error("the connection failed: {0}")]
     Io(io::ErrorKind),

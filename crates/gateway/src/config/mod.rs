@@ -8,6 +8,7 @@ mod finding;
 mod load;
 mod routes;
 mod settings;
+mod size;
 mod snapshot;
 
 pub use finding::{ConfigErrors, Finding};

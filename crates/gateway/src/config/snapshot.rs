@@ -1,7 +1,9 @@
 //! The configuration as requests see it: compiled, immutable, shared by all workers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::middleware::cors::Cors;
 use crate::router::Router;
 use crate::upstream::Upstream;
 
@@ -38,6 +40,10 @@ pub struct Route {
     pub require_auth: bool,
     /// Responses may be cached.
     pub cacheable: bool,
+    /// What web pages of other origins may do; none to leave it to the backend.
+    pub cors: Option<Arc<Cors>>,
+    /// Bytes that a request's body may have; [`u64::MAX`] for any.
+    pub max_body_size: u64,
     /// From the request's head to the response's head.
     pub timeout: Duration,
 }

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::ORIGIN;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request};
 use tokio::time::Instant;
 use wire::Body;
@@ -17,7 +18,8 @@ use crate::auth::Verifier;
 use crate::config::{Settings, Snapshot};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::{AccessLog, Entry, Exchange};
-use crate::middleware::{client_address, panics, request_id};
+use crate::middleware::cors::{Cors, Preflight};
+use crate::middleware::{client_address, panics, request_id, size_limit};
 use crate::proxy::{self, ClientSide, Forwarder, Pools, Routed};
 use crate::router::{Criteria, Found, path};
 
@@ -83,7 +85,11 @@ impl Handler {
                 .await
                 .unwrap_or_else(|_| Err(ErrorCode::InternalError.into()))
         };
-        (conclude(result, exchange.entry()), exchange)
+        let mut response = conclude(result, exchange.entry());
+        if let Some(cors) = self.cors(exchange.entry()) {
+            cors.decorate(head.headers.get(ORIGIN), response.headers_mut());
+        }
+        (response, exchange)
     }
 
     /// Answers bytes that are no acceptable request.
@@ -118,8 +124,15 @@ impl Handler {
         let path = path::normalise(head.uri.path()).map_err(|error| {
             Refusal::from(ErrorCode::InvalidPath).with_detail(error.to_string())
         })?;
-        let route = self.route(head, &path)?;
+        let criteria = Criteria::of(head, &path);
+        if let Some(preflight) = Preflight::of(head)
+            && let Some(answer) = self.answer_preflight(&preflight, &criteria, entry)
+        {
+            return answer;
+        }
+        let route = self.route(&criteria)?;
         entry.set_route(route);
+        let body = size_limit::limited(body, self.snapshot.routes[route].max_body_size)?;
         self.authenticate(head, route, started)?;
         let forwarder = Forwarder {
             snapshot: &self.snapshot,
@@ -137,8 +150,43 @@ impl Handler {
         proxy::forward(&forwarder, &routed, body, entry).await
     }
 
-    fn route(&self, head: &request::Parts, path: &str) -> Result<usize, Refusal> {
-        match self.snapshot.router.find(&Criteria::of(head, path)) {
+    /// The CORS policy for what has become of a request.
+    fn cors(&self, entry: &Entry) -> Option<&Cors> {
+        entry
+            .route()
+            .map_or(&self.settings.cors, |route| {
+                &self.snapshot.routes[route].cors
+            })
+            .as_deref()
+    }
+
+    /// The answer to a preflight, by the policy of the route whose request it announces. None where that is left to
+    /// the backend.
+    fn answer_preflight(
+        &self,
+        preflight: &Preflight<'_>,
+        criteria: &Criteria<'_>,
+        entry: &mut Entry,
+    ) -> Option<Result<Response<Body>, Refusal>> {
+        let announced = Criteria {
+            method: &preflight.method,
+            ..*criteria
+        };
+        let cors = |route: usize| self.snapshot.routes[route].cors.as_ref();
+        match self.route(&announced) {
+            Ok(route) => {
+                entry.set_route(route);
+                Some(cors(route)?.answer(preflight, criteria.headers))
+            }
+            Err(refusal) => {
+                let of_itself = self.route(criteria).ok().and_then(cors);
+                of_itself.map(|_| Err(refusal))
+            }
+        }
+    }
+
+    fn route(&self, criteria: &Criteria<'_>) -> Result<usize, Refusal> {
+        match self.snapshot.router.find(criteria) {
             Found::Route(route) => Ok(route),
             Found::MethodNotAllowed { allow } => Err(HeaderValue::from_str(&allow.to_string())
                 .map_or_else(

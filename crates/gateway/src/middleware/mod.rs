@@ -2,5 +2,8 @@
 
 pub(crate) mod access_log;
 pub(crate) mod client_address;
+pub(crate) mod cors;
+pub(crate) mod origins;
 pub(crate) mod panics;
 pub(crate) mod request_id;
+pub(crate) mod size_limit;

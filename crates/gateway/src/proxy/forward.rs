@@ -208,6 +208,7 @@ fn refusal(failure: Failure) -> Refusal {
                 .with_detail("The body ended early.".to_owned())
         }
         FailureKind::RequestBody(BodyError::TimedOut) => ErrorCode::RequestTimeout.into(),
+        FailureKind::RequestBody(BodyError::TooLarge) => ErrorCode::BodyTooLarge.into(),
         FailureKind::RequestBody(BodyError::Io(_)) => ErrorCode::ClientGone.into(),
     }
 }

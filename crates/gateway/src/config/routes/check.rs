@@ -1,13 +1,15 @@
 //! Whether one route makes sense in itself, and what it means.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
 use load_balancer::WeightedRoundRobin;
 
 use super::document::{Document, Step};
-use super::written::{Matcher, Route as Written, WrittenTarget};
-use crate::config::{Finding, Settings};
+use super::written::{Matcher, Route as Written, Size, WrittenTarget};
+use crate::config::{Finding, Settings, size};
+use crate::middleware::cors::Cors;
 use crate::router::{
     HeaderMatch, HostPattern, PathPattern, QueryMatch, RouteMatch, ValueMatch, path,
 };
@@ -24,6 +26,8 @@ pub(super) struct Checked {
     pub(super) preserve_host: bool,
     pub(super) require_auth: bool,
     pub(super) cacheable: bool,
+    pub(super) cors: Option<Arc<Cors>>,
+    pub(super) max_body_size: u64,
     pub(super) timeout: Duration,
 }
 
@@ -57,6 +61,8 @@ impl Check<'_> {
         let query = self.query(&written);
         let targets = self.targets(&written, settings);
         let strip_prefix = self.strip_prefix(&written, path.as_ref().ok());
+        let cors = self.cors(written.cors.as_ref(), settings);
+        let max_body_size = self.max_body_size(&written, settings);
         let (Ok(path), true) = (path, self.findings.len() == before) else {
             return None;
         };
@@ -75,6 +81,8 @@ impl Check<'_> {
             preserve_host: written.preserve_host,
             require_auth: written.require_auth,
             cacheable: written.cacheable,
+            cors,
+            max_body_size,
             timeout: written
                 .timeout
                 .map_or(settings.timeouts.request, Duration::from_secs_f64),
@@ -194,6 +202,20 @@ impl Check<'_> {
         Target::parse(url)
             .map_err(|error| self.say(at, &format!("\"{url}\" {error}")))
             .ok()
+    }
+
+    fn max_body_size(&mut self, written: &Written, settings: &Settings) -> u64 {
+        match &written.max_body_size {
+            None => settings.limits.max_request_body_size,
+            Some(Size::Bytes(bytes)) => *bytes,
+            Some(Size::Text(text)) => size::body_size(text).unwrap_or_else(|allowed| {
+                self.say(
+                    &[Step::Key("maxBodySize")],
+                    &format!("\"{text}\" {allowed}"),
+                );
+                0
+            }),
+        }
     }
 
     fn strip_prefix(&mut self, written: &Written, path: Option<&PathPattern>) -> Box<str> {

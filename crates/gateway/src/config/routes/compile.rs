@@ -190,6 +190,8 @@ fn assemble(router: Router, routes: Vec<Checked>) -> Snapshot {
             preserve_host: route.preserve_host,
             require_auth: route.require_auth,
             cacheable: route.cacheable,
+            cors: route.cors,
+            max_body_size: route.max_body_size,
             timeout: route.timeout,
         });
         upstreams.push(Upstream {

@@ -2,6 +2,7 @@
 
 mod check;
 mod compile;
+mod cors;
 mod document;
 mod structure;
 mod written;

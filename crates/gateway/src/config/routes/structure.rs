@@ -147,18 +147,18 @@ impl<'a> Structure<'a> {
 
     fn number(&mut self, node: &Node<'_>, text: &str, schema: &Value) {
         let bound = |name| schema.get(name).and_then(Value::as_f64);
-        let (least, most) = (
-            bound("minimum").unwrap_or(f64::MIN),
-            bound("maximum").unwrap_or(f64::MAX),
-        );
-        if !text
-            .parse::<f64>()
-            .is_ok_and(|number| (least..=most).contains(&number))
-        {
-            self.say(
-                node.start(),
-                &format!("{text} is out of range; allowed are {least} to {most}"),
-            );
+        let (least, most) = (bound("minimum"), bound("maximum"));
+        let fits = text.parse::<f64>().is_ok_and(|number| {
+            least.is_none_or(|least| least <= number) && most.is_none_or(|most| number <= most)
+        });
+        if !fits {
+            let allowed = match (least, most) {
+                (Some(least), Some(most)) => format!("allowed are {least} to {most}"),
+                (Some(least), None) => format!("must be at least {least}"),
+                (None, Some(most)) => format!("must be at most {most}"),
+                (None, None) => "must be a number".to_owned(),
+            };
+            self.say(node.start(), &format!("{text} is out of range; {allowed}"));
         }
     }
 

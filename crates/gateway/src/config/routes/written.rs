@@ -62,6 +62,12 @@ pub(super) struct Route {
     /// Responses may be cached. Without effect in this version.
     #[serde(default)]
     pub(super) cacheable: bool,
+    /// What web pages of other origins may do: false to leave CORS to the backend, or what differs from the general
+    /// policy, which allows the origins of ALLOWED_ORIGINS whatever the route takes.
+    pub(super) cors: Option<Cors>,
+    /// The largest request body: bytes, a text such as "10MiB", or "off" for any; MAX_REQUEST_BODY_SIZE where none is
+    /// given.
+    pub(super) max_body_size: Option<Size>,
     /// Seconds from the request's head to the response's; REQUEST_TIMEOUT where none is given. Time in which the
     /// request's body arrives does not count.
     #[schemars(range(min = 0.001, max = 86400.0))]
@@ -92,6 +98,55 @@ pub(super) struct WeightedTarget {
 
 const fn one() -> u32 {
     1
+}
+
+/// A CORS policy, or whether there is one.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Cors {
+    /// True for the general policy; false for none.
+    Switch(bool),
+    /// A policy of the route's own.
+    Policy(CorsPolicy),
+}
+
+/// What web pages of other origins may do.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct CorsPolicy {
+    /// Where they may come from: "https://app.example.com", "https://*.example.com" for all names below, "null", or "*"
+    /// for anywhere; ALLOWED_ORIGINS where none is given.
+    #[schemars(length(min = 1))]
+    pub(super) origins: Option<Vec<String>>,
+    /// The methods they may use; whatever the route takes where none is given.
+    #[schemars(length(min = 1))]
+    pub(super) methods: Option<Vec<String>>,
+    /// The header fields they may send; any where none is given.
+    #[schemars(length(min = 1))]
+    pub(super) headers: Option<Vec<String>>,
+    /// The header fields of an answer they may read, besides the few that the Fetch standard always allows.
+    #[schemars(length(min = 1))]
+    pub(super) exposed_headers: Option<Vec<String>>,
+    /// Cookies and other credentials go with their requests. Not together with the origin "*".
+    #[serde(default)]
+    pub(super) credentials: bool,
+    /// Seconds for which browsers may remember the answer to a preflight; 5 in most browsers where none is given.
+    #[schemars(range(min = 0, max = 86400))]
+    pub(super) max_age: Option<u32>,
+    /// Pages from a public network may use the route in a private one.
+    #[serde(default)]
+    pub(super) private_network: bool,
+}
+
+/// A number of bytes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Size {
+    /// Bytes.
+    Bytes(u64),
+    /// A number with KiB, MiB or GiB, or "off" for any.
+    Text(String),
 }
 
 /// An exact value, or true for any.

@@ -12,10 +12,12 @@ pub use table::{SETTINGS, Setting};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::middleware::cors::Cors;
 use crate::upstream::Target;
 use source::Reader;
 
@@ -40,8 +42,8 @@ pub struct Settings {
     pub routes_config_path_is_given: bool,
     /// `JWT_*`.
     pub jwt: JwtSettings,
-    /// `ALLOWED_ORIGINS`.
-    pub allowed_origins: Vec<String>,
+    /// `ALLOWED_ORIGINS`: the CORS policy of routes that have none of their own.
+    pub cors: Option<Arc<Cors>>,
     /// `TRUSTED_PROXIES`: whose word on other addresses is taken.
     pub trusted_proxies: Vec<IpNet>,
     /// `ENABLE_METRICS`.
@@ -121,6 +123,8 @@ pub struct Limits {
     pub max_headers: usize,
     /// `MAX_TARGET_SIZE`, bytes.
     pub max_target_size: usize,
+    /// `MAX_REQUEST_BODY_SIZE`, bytes; [`u64::MAX`] for any.
+    pub max_request_body_size: u64,
 }
 
 /// How long things may take.
@@ -199,7 +203,7 @@ impl Settings {
                 issuer: read.value("JWT_ISSUER", v::text),
                 expiration: read.value("JWT_EXPIRATION", v::long_duration),
             },
-            allowed_origins: read.value("ALLOWED_ORIGINS", v::origins),
+            cors: read.value("ALLOWED_ORIGINS", v::cors),
             trusted_proxies: read.value("TRUSTED_PROXIES", v::networks),
             enable_metrics: read.value("ENABLE_METRICS", v::switch),
             enable_caching: read.value("ENABLE_CACHING", v::switch),
@@ -212,6 +216,7 @@ impl Settings {
                 max_head_size: read.value("MAX_HEAD_SIZE", v::size),
                 max_headers: read.value("MAX_HEADERS", v::field_count),
                 max_target_size: read.value("MAX_TARGET_SIZE", v::size),
+                max_request_body_size: read.value("MAX_REQUEST_BODY_SIZE", v::body_size),
             },
             timeouts: Timeouts {
                 head: read.value("HEAD_TIMEOUT", v::duration),

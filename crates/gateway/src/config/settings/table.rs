@@ -118,6 +118,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         SECURITY,
+        "ALLOWED_ORIGINS",
+        "*",
+        "Origins whose web pages may use the gateway (CORS), comma separated: https://app.example.com, https://*.example.com, null, or * for all; \"off\" leaves CORS to the backends",
+    ),
+    setting(
+        SECURITY,
         "TRUSTED_PROXIES",
         "",
         "Addresses or networks (CIDR), comma separated, whose X-Forwarded-* fields are believed; nobody by default",
@@ -163,6 +169,12 @@ pub const SETTINGS: &[Setting] = &[
         "MAX_TARGET_SIZE",
         "8KiB",
         "Size of a request's target; 1KiB to 16MiB",
+    ),
+    setting(
+        LIMITS,
+        "MAX_REQUEST_BODY_SIZE",
+        "10MiB",
+        "Size of a request's body, or \"off\" for any; a route's \"maxBodySize\" replaces it",
     ),
     setting(
         TIMEOUTS,
@@ -224,12 +236,6 @@ pub const SETTINGS: &[Setting] = &[
         "JWT_EXPIRATION",
         "3600",
         "Lifetime of issued tokens, seconds",
-    ),
-    setting(
-        RESERVED,
-        "ALLOWED_ORIGINS",
-        "*",
-        "CORS origins, comma separated",
     ),
     setting(RESERVED, "ENABLE_METRICS", "true", "Prometheus metrics"),
     setting(RESERVED, "ENABLE_CACHING", "true", "Response cache"),

@@ -2,12 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::{AccessLog, AccessLogFormat, LogFormat};
+use crate::config::size;
+use crate::middleware::cors::Cors;
+use crate::middleware::origins::{OriginPattern, Origins};
 use crate::upstream::Target;
 
 type Parsed<T> = Result<T, String>;
@@ -96,23 +100,24 @@ pub(super) fn targets(text: &str) -> Parsed<Vec<Target>> {
     }
 }
 
-pub(super) fn origins(text: &str) -> Parsed<Vec<String>> {
-    list(text)
-        .map(|origin| {
-            let rest = origin
-                .strip_prefix("http://")
-                .or_else(|| origin.strip_prefix("https://"));
-            let is_origin = rest
-                .is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', ' ', '@']));
-            if origin == "*" || origin == "null" || is_origin {
-                Ok(origin.to_owned())
-            } else {
-                Err(format!(
-                    "\"{origin}\" must be \"*\" or an origin such as https://app.example.com"
-                ))
-            }
+/// The CORS policy for these origins; "off" for none.
+pub(super) fn cors(text: &str) -> Parsed<Option<Arc<Cors>>> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let patterns: Vec<OriginPattern> = list(text)
+        .map(|item| {
+            let parsed = item.parse::<OriginPattern>();
+            parsed.map_err(|error| format!("\"{item}\" {error}"))
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    if patterns.is_empty() {
+        return Err("must hold at least one origin, or be \"off\"".to_owned());
+    }
+    Ok(Some(Arc::new(Cors {
+        origins: Origins::new(patterns),
+        ..Cors::default()
+    })))
 }
 
 /// Networks, and single addresses as networks of one.
@@ -171,22 +176,14 @@ pub(super) fn log_filter(text: &str) -> Parsed<String> {
 /// Bytes, or with `KiB` or `MiB`.
 pub(super) fn size(text: &str) -> Parsed<usize> {
     const ALLOWED: &str = "must be a size from 1KiB to 16MiB, such as 65536, 64KiB or 1MiB";
-    let (digits, unit) = text.split_at(
-        text.find(|letter: char| !letter.is_ascii_digit())
-            .unwrap_or(text.len()),
-    );
-    let unit = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kib" => 1024,
-        "m" | "mib" => 1024 * 1024,
-        _ => return Err(ALLOWED.to_owned()),
-    };
-    let size = digits
-        .parse::<usize>()
-        .ok()
-        .and_then(|count| count.checked_mul(unit));
+    let size = size::parse(text).and_then(|size| usize::try_from(size).ok());
     size.filter(|size| (1024..=16 * 1024 * 1024).contains(size))
         .ok_or_else(|| ALLOWED.to_owned())
+}
+
+/// Bytes with a unit, or "off".
+pub(super) fn body_size(text: &str) -> Parsed<u64> {
+    size::body_size(text)
 }
 
 /// From 1 ms to a day.

@@ -95,6 +95,11 @@ impl Entry {
         self.route = Some(route);
     }
 
+    /// Index into the snapshot's routes, once one is found.
+    pub(crate) fn route(&self) -> Option<usize> {
+        self.route
+    }
+
     pub(crate) fn set_endpoint(&mut self, upstream: usize, endpoint: usize) {
         self.endpoint = Some((upstream, endpoint));
     }
