@@ -11,7 +11,7 @@ fn command(name: &str) -> GatewayBuilder {
 }
 
 /// The broken routes files, with what must be said about each.
-const BROKEN: [(&str, &[&str]); 12] = [
+const BROKEN: [(&str, &[&str]); 13] = [
     ("ambiguous.json", &["4:15: ", "in line 3"]),
     (
         "bad-cors.json",
@@ -22,6 +22,21 @@ const BROKEN: [(&str, &[&str]); 12] = [
             "4:98: \"G T\" is not a method",
             "5:54: unknown key \"origin\"; did you mean \"origins\"?",
             "5:81: -1 is out of range",
+        ],
+    ),
+    (
+        "bad-rate-limits.json",
+        &[
+            "2:24: 0 is out of range",
+            "2:37: a window must be between 10 milliseconds and 366 days long",
+            "3:38: a window must be between",
+            "4:12: \"a b\" is not a name for a limit",
+            "4:36: must be a time",
+            "7:59: there is no limit \"shrt\" in \"rateLimits\"; there are a b, none, short",
+            "8:97: no request can pass",
+            "9:102: \"cookie\" must be \"ip\"",
+            "10:98: \"10.0.0.0/99\" must be an address or a network",
+            "11:61: unknown key \"limits\"; did you mean \"limit\"?",
         ],
     ),
     (

@@ -18,6 +18,7 @@ mod limits;
 mod logging;
 mod pooling;
 mod proxying;
+mod rate_limit;
 mod routing;
 mod shutdown;
 mod streaming;

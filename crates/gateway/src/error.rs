@@ -4,7 +4,7 @@
 //! test holds the two together.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, Response, StatusCode};
 use wire::Body;
 use wire::head::HeadError;
@@ -87,6 +87,9 @@ error_codes! {
     /// The request target is longer than allowed.
     TargetTooLong = "target-too-long", 414, "http_request_error", "Request target too long",
         "The request target is longer than this server accepts.";
+    /// The client has asked for more than its rate limit allows.
+    RateLimited = "rate-limited", 429, "http_request_denied", "Too many requests",
+        "The rate limit has been reached; the Retry-After field tells when to come back.";
     /// The header section is larger than allowed.
     HeadTooLarge = "head-too-large", 431, "http_request_error", "Request header fields too large",
         "The header section is larger, or has more fields, than this server accepts.";
@@ -168,6 +171,14 @@ impl Refusal {
         Self {
             field: Some((WWW_AUTHENTICATE, challenge)),
             ..ErrorCode::Unauthorized.into()
+        }
+    }
+
+    /// The client may come back after so many seconds.
+    pub(crate) fn rate_limited(seconds: HeaderValue) -> Self {
+        Self {
+            field: Some((RETRY_AFTER, seconds)),
+            ..ErrorCode::RateLimited.into()
         }
     }
 

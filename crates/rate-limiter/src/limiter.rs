@@ -1,7 +1,7 @@
 //! The counts of many keys.
 
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::Policy;
@@ -48,11 +48,7 @@ impl Limiter {
     /// always used with the same policy: two policies for one client are two keys.
     pub fn take(&self, policy: &Policy, key: impl Hash, now: Duration, units: u32) -> Decision {
         let key = self.hasher.hash_one(key);
-        // A power of two of sets: the low bits choose one. The cast keeps those.
-        #[allow(clippy::cast_possible_truncation)]
-        let set = &self.sets[key as usize & (self.sets.len() - 1)];
-        // A count is whole at any time: a thread that has panicked leaves nothing half done.
-        let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut set = self.set(key);
         let entry = entry(&mut set, key, now);
         let decision = entry.window.take(policy, now, units);
         entry.empty_at = now + decision.reset;
@@ -61,6 +57,25 @@ impl Limiter {
             entry.fullness = 1.0 - decision.remaining as f32 / policy.limit() as f32;
         }
         decision
+    }
+
+    /// Whether [`take`](Self::take) would find `units`. Nothing is taken.
+    pub fn has(&self, policy: &Policy, key: impl Hash, now: Duration, units: u32) -> bool {
+        let key = self.hasher.hash_one(key);
+        let set = self.set(key);
+        let mut window = set
+            .iter()
+            .find(|entry| entry.key == key)
+            .map_or_else(Window::default, |entry| entry.window.clone());
+        window.take(policy, now, units).allowed
+    }
+
+    fn set(&self, key: u64) -> MutexGuard<'_, Vec<Entry>> {
+        // A power of two of sets: the low bits choose one. The cast keeps those.
+        #[allow(clippy::cast_possible_truncation)]
+        let set = &self.sets[key as usize & (self.sets.len() - 1)];
+        // A count is whole at any time: a thread that has panicked leaves nothing half done.
+        set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many keys have counts, including those whose counts have become empty.
@@ -135,6 +150,18 @@ mod tests {
         for key in 0..1_000 {
             assert!(limiter.take(&policy(1), key, NOW, 1).allowed);
             assert!(!limiter.take(&policy(1), key, NOW, 1).allowed);
+        }
+    }
+
+    #[test]
+    fn to_look_takes_nothing() {
+        let limiter = Limiter::new(100);
+        assert!(limiter.has(&policy(2), "key", NOW, 2));
+        assert!(limiter.is_empty());
+        for units in [2, 1, 0] {
+            assert!(limiter.has(&policy(2), "key", NOW, units));
+            assert!(!limiter.has(&policy(2), "key", NOW, units + 1));
+            limiter.take(&policy(2), "key", NOW, 1);
         }
     }
 

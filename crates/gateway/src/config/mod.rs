@@ -4,6 +4,7 @@
 //! each with its place), **compiled** ([`Snapshot`]). `check`, `routes`, `run` and `demo` run the same code, so what
 //! one accepts the others serve.
 
+mod duration;
 mod finding;
 mod load;
 mod routes;

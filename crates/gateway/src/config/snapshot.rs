@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::middleware::cors::Cors;
+use crate::middleware::rate_limit::{RateLimits, RouteLimits};
 use crate::router::Router;
 use crate::upstream::Upstream;
 
@@ -20,6 +21,8 @@ pub struct Snapshot {
     ///
     /// [`Endpoint::pool`]: crate::upstream::Endpoint::pool
     pub pools: usize,
+    /// All rate limits; routes have indices into them.
+    pub rate_limits: RateLimits,
 }
 
 /// What happens to the requests of one route.
@@ -42,6 +45,8 @@ pub struct Route {
     pub cacheable: bool,
     /// What web pages of other origins may do; none to leave it to the backend.
     pub cors: Option<Arc<Cors>>,
+    /// How much each client may ask for.
+    pub rate_limits: Option<RouteLimits>,
     /// Bytes that a request's body may have; [`u64::MAX`] for any.
     pub max_body_size: u64,
     /// From the request's head to the response's head.

@@ -3,6 +3,7 @@
 //! One function, in the order in which users were promised things happen, each step a call into the part that owns
 //! it.
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::config::{Settings, Snapshot};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::{AccessLog, Entry, Exchange};
 use crate::middleware::cors::{Cors, Preflight};
+use crate::middleware::rate_limit::{Subject, Verdict};
 use crate::middleware::{client_address, panics, request_id, size_limit};
 use crate::proxy::{self, ClientSide, Forwarder, Pools, Routed};
 use crate::router::{Criteria, Found, path};
@@ -32,6 +34,18 @@ pub(crate) struct Handler {
     pub(crate) pools: Pools,
     pub(crate) access_log: Rc<AccessLog>,
     pub(crate) clock: Clock,
+}
+
+/// A request as it has come in, less its body.
+#[derive(Debug, Clone, Copy)]
+struct Arrival<'a> {
+    head: &'a request::Parts,
+    client: &'a Client,
+    side: &'a ClientSide,
+    /// The client's, whoever has forwarded the request.
+    address: IpAddr,
+    /// When the head had come.
+    started: Instant,
 }
 
 /// Turns points in time into dates without asking the system for each.
@@ -77,15 +91,23 @@ impl Handler {
         );
         let entry = Entry::begin(started, request_id, address, &head, &self.snapshot);
         let mut exchange = Exchange::new(&self.access_log, entry);
+        let arrival = Arrival {
+            head: &head,
+            client: &client,
+            side,
+            address,
+            started,
+        };
+        let mut verdict = Verdict::default();
 
         let result = {
-            let entry = exchange.entry();
-            let answer = pin!(self.answer(&head, body, &client, side, started, entry));
+            let answer = pin!(self.answer(&arrival, body, exchange.entry(), &mut verdict));
             panics::caught(answer)
                 .await
                 .unwrap_or_else(|_| Err(ErrorCode::InternalError.into()))
         };
         let mut response = conclude(result, exchange.entry());
+        verdict.decorate(response.headers_mut());
         if let Some(cors) = self.cors(exchange.entry()) {
             cors.decorate(head.headers.get(ORIGIN), response.headers_mut());
         }
@@ -111,13 +133,12 @@ impl Handler {
 
     async fn answer(
         &self,
-        head: &request::Parts,
+        arrival: &Arrival<'_>,
         body: Body,
-        client: &Client,
-        side: &ClientSide,
-        started: Instant,
         entry: &mut Entry,
+        verdict: &mut Verdict,
     ) -> Result<Response<Body>, Refusal> {
+        let head = arrival.head;
         if head.method == Method::OPTIONS && head.uri.path() == "*" {
             return Ok(ping());
         }
@@ -132,8 +153,11 @@ impl Handler {
         }
         let route = self.route(&criteria)?;
         entry.set_route(route);
+        *verdict = self.count(arrival, route);
+        entry.set_shadowed(verdict.shadowed);
+        verdict.result()?;
         let body = size_limit::limited(body, self.snapshot.routes[route].max_body_size)?;
-        self.authenticate(head, route, started)?;
+        self.authenticate(head, route, arrival.started)?;
         let forwarder = Forwarder {
             snapshot: &self.snapshot,
             settings: &self.settings,
@@ -143,9 +167,9 @@ impl Handler {
             head,
             path: &path,
             route,
-            side,
-            client,
-            started,
+            side: arrival.side,
+            client: arrival.client,
+            started: arrival.started,
         };
         proxy::forward(&forwarder, &routed, body, entry).await
     }
@@ -195,6 +219,19 @@ impl Handler {
                 )),
             Found::Nothing => Err(ErrorCode::RouteNotFound.into()),
         }
+    }
+
+    /// Counts the request where its route has limits.
+    fn count(&self, arrival: &Arrival<'_>, route: usize) -> Verdict {
+        let Some(limits) = &self.snapshot.routes[route].rate_limits else {
+            return Verdict::default();
+        };
+        let subject = Subject {
+            address: arrival.address,
+            headers: &arrival.head.headers,
+        };
+        let limiter = &self.snapshot.rate_limits;
+        limiter.count(limits, &subject, arrival.started)
     }
 
     fn authenticate(

@@ -5,5 +5,6 @@ pub(crate) mod client_address;
 pub(crate) mod cors;
 pub(crate) mod origins;
 pub(crate) mod panics;
+pub(crate) mod rate_limit;
 pub(crate) mod request_id;
 pub(crate) mod size_limit;

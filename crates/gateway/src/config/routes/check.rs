@@ -7,9 +7,11 @@ use http::{HeaderName, Method};
 use load_balancer::WeightedRoundRobin;
 
 use super::document::{Document, Step};
+use super::rate_limits::Limits;
 use super::written::{Matcher, Route as Written, Size, WrittenTarget};
 use crate::config::{Finding, Settings, size};
 use crate::middleware::cors::Cors;
+use crate::middleware::rate_limit::RouteLimits;
 use crate::router::{
     HeaderMatch, HostPattern, PathPattern, QueryMatch, RouteMatch, ValueMatch, path,
 };
@@ -27,6 +29,7 @@ pub(super) struct Checked {
     pub(super) require_auth: bool,
     pub(super) cacheable: bool,
     pub(super) cors: Option<Arc<Cors>>,
+    pub(super) rate_limits: Option<RouteLimits>,
     pub(super) max_body_size: u64,
     pub(super) timeout: Duration,
 }
@@ -51,7 +54,12 @@ impl Check<'_> {
         self.findings.push(finding);
     }
 
-    pub(super) fn route(&mut self, written: Written, settings: &Settings) -> Option<Checked> {
+    pub(super) fn route(
+        &mut self,
+        mut written: Written,
+        settings: &Settings,
+        limits: &mut Limits,
+    ) -> Option<Checked> {
         let before = self.findings.len();
         let path = PathPattern::parse(&written.path)
             .map_err(|error| self.say(&[Step::Key("path")], &error.to_string()));
@@ -62,6 +70,7 @@ impl Check<'_> {
         let targets = self.targets(&written, settings);
         let strip_prefix = self.strip_prefix(&written, path.as_ref().ok());
         let cors = self.cors(written.cors.as_ref(), settings);
+        let rate_limits = self.rate_limits(written.rate_limit.take(), limits);
         let max_body_size = self.max_body_size(&written, settings);
         let (Ok(path), true) = (path, self.findings.len() == before) else {
             return None;
@@ -82,6 +91,7 @@ impl Check<'_> {
             require_auth: written.require_auth,
             cacheable: written.cacheable,
             cors,
+            rate_limits,
             max_body_size,
             timeout: written
                 .timeout

@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use super::check::{Check, Checked};
 use super::document::{Document, Step};
+use super::rate_limits::Limits;
 use super::structure::Structure;
 use super::written::Route as Written;
 use crate::config::{Finding, Route, Settings, Snapshot};
+use crate::middleware::rate_limit::RateLimits;
 use crate::router::Router;
 use crate::upstream::{Endpoint, Host, Upstream};
 
@@ -29,7 +31,9 @@ pub(in crate::config) fn compile(
     let schema = super::schema_value();
     let mut findings = Structure::new(document, &schema).check();
     let mut checked = Vec::new();
-    for (index, value) in routes(document).iter().enumerate() {
+    let root: Value = serde_json::from_str(document.text()).unwrap_or_default();
+    let mut limits = Limits::shared(document, &root, &mut findings);
+    for (index, value) in routes(&root).iter().enumerate() {
         // A route whose structure is wrong has its findings already.
         if let Ok(written) = Written::deserialize(value) {
             let mut check = Check {
@@ -37,7 +41,7 @@ pub(in crate::config) fn compile(
                 index,
                 findings: &mut findings,
             };
-            checked.extend(check.route(written, settings));
+            checked.extend(check.route(written, settings, &mut limits));
         }
     }
     check_names(document, &checked, &mut findings);
@@ -65,7 +69,7 @@ pub(in crate::config) fn compile(
         Ok(router) if findings.is_empty() => {
             let warnings = warnings(document, &router, &checked, settings);
             Ok(Compiled {
-                snapshot: assemble(router, checked),
+                snapshot: assemble(router, checked, limits, settings),
                 warnings,
             })
         }
@@ -84,14 +88,10 @@ pub(in crate::config) fn default_route(settings: &Settings) -> Result<Snapshot, 
 }
 
 /// The elements of `routes`, whatever they are.
-fn routes(document: &Document<'_>) -> Vec<Value> {
-    match serde_json::from_str::<Value>(document.text()) {
-        Ok(Value::Object(mut root)) => match root.remove("routes") {
-            Some(Value::Array(routes)) => routes,
-            _ => Vec::new(),
-        },
-        _ => Vec::new(),
-    }
+fn routes(root: &Value) -> &[Value] {
+    root.get("routes")
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 fn check_names(document: &Document<'_>, routes: &[Checked], findings: &mut Vec<Finding>) {
@@ -154,7 +154,7 @@ fn warnings(
     warnings
 }
 
-fn assemble(router: Router, routes: Vec<Checked>) -> Snapshot {
+fn assemble(router: Router, routes: Vec<Checked>, limits: Limits, settings: &Settings) -> Snapshot {
     let mut names: HashSet<Box<str>> = routes
         .iter()
         .filter_map(|route| route.name.as_deref().map(Into::into))
@@ -191,6 +191,7 @@ fn assemble(router: Router, routes: Vec<Checked>) -> Snapshot {
             require_auth: route.require_auth,
             cacheable: route.cacheable,
             cors: route.cors,
+            rate_limits: route.rate_limits,
             max_body_size: route.max_body_size,
             timeout: route.timeout,
         });
@@ -204,6 +205,11 @@ fn assemble(router: Router, routes: Vec<Checked>) -> Snapshot {
         routes: compiled.into(),
         upstreams: upstreams.into(),
         pools: pools.len(),
+        rate_limits: RateLimits::new(
+            limits.all,
+            settings.rate_limit_fields,
+            settings.rate_limit_keys,
+        ),
     }
 }
 

@@ -4,6 +4,7 @@ mod check;
 mod compile;
 mod cors;
 mod document;
+mod rate_limits;
 mod structure;
 mod written;
 

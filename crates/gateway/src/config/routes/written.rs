@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 /// Where requests go. The most specific route that fits a request gets it, whatever the order in this file.
 #[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 #[schemars(title = "Routes file of api-gateway")]
 pub(super) struct RoutesFile {
@@ -14,6 +15,10 @@ pub(super) struct RoutesFile {
     #[serde(rename = "$schema")]
     #[allow(dead_code, reason = "it is for editors")]
     pub(super) schema: Option<String>,
+    /// Rate limits that several routes share, by name.
+    #[serde(default)]
+    #[allow(dead_code, reason = "they are read one by one, as routes are")]
+    pub(super) rate_limits: BTreeMap<String, RateLimit>,
     /// The routes.
     #[allow(
         dead_code,
@@ -65,6 +70,8 @@ pub(super) struct Route {
     /// What web pages of other origins may do: false to leave CORS to the backend, or what differs from the general
     /// policy, which allows the origins of ALLOWED_ORIGINS whatever the route takes.
     pub(super) cors: Option<Cors>,
+    /// How much each client may ask for: a limit, the name of one in "rateLimits", or a list of both, all of which hold.
+    pub(super) rate_limit: Option<RateLimits>,
     /// The largest request body: bytes, a text such as "10MiB", or "off" for any; MAX_REQUEST_BODY_SIZE where none is
     /// given.
     pub(super) max_body_size: Option<Size>,
@@ -137,6 +144,76 @@ pub(super) struct CorsPolicy {
     /// Pages from a public network may use the route in a private one.
     #[serde(default)]
     pub(super) private_network: bool,
+}
+
+/// A rate limit, the name of a shared one, or several.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RateLimits {
+    /// The name of a shared limit.
+    Name(String),
+    /// A limit.
+    Limit(Box<RateLimit>),
+    /// All of them hold.
+    Several(Vec<RateLimitItem>),
+}
+
+/// A rate limit, or the name of a shared one.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RateLimitItem {
+    /// The name of a shared limit.
+    Name(String),
+    /// A limit.
+    Limit(Box<RateLimit>),
+}
+
+/// So many units in any window of time, for each client.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct RateLimit {
+    /// Its name in answers and logs: "default" where none is given.
+    #[schemars(length(min = 1))]
+    pub(super) name: Option<String>,
+    /// Units in a window; a request takes one, or what "cost" says.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub(super) limit: u32,
+    /// The window: seconds, or a text such as "1m", "1h" or "1d".
+    pub(super) window: Period,
+    /// What tells clients apart: "ip" (of IPv6 the first 64 bits), "header:Name", a list of these, or "all" for nothing;
+    /// "ip" where none is given. Where a field is not there the address takes its place.
+    pub(super) by: Option<By>,
+    /// Units that a request takes.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub(super) cost: u32,
+    /// Addresses and networks that it does not hold for.
+    #[serde(default)]
+    pub(super) exempt: Vec<String>,
+    /// Counted and logged; nobody is refused.
+    #[serde(default)]
+    pub(super) shadow: bool,
+}
+
+/// A time.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Period {
+    /// Seconds.
+    Seconds(f64),
+    /// With a unit.
+    Text(String),
+}
+
+/// What tells clients apart.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum By {
+    /// One thing.
+    One(String),
+    /// Several together.
+    Several(Vec<String>),
 }
 
 /// A number of bytes.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::middleware::cors::Cors;
+use crate::middleware::rate_limit::RateLimitFields;
 use crate::upstream::Target;
 use source::Reader;
 
@@ -44,6 +45,10 @@ pub struct Settings {
     pub jwt: JwtSettings,
     /// `ALLOWED_ORIGINS`: the CORS policy of routes that have none of their own.
     pub cors: Option<Arc<Cors>>,
+    /// `RATE_LIMIT_FIELDS`.
+    pub rate_limit_fields: RateLimitFields,
+    /// `RATE_LIMIT_KEYS`: clients that are counted at once.
+    pub rate_limit_keys: usize,
     /// `TRUSTED_PROXIES`: whose word on other addresses is taken.
     pub trusted_proxies: Vec<IpNet>,
     /// `ENABLE_METRICS`.
@@ -204,6 +209,8 @@ impl Settings {
                 expiration: read.value("JWT_EXPIRATION", v::long_duration),
             },
             cors: read.value("ALLOWED_ORIGINS", v::cors),
+            rate_limit_fields: read.value("RATE_LIMIT_FIELDS", v::rate_limit_fields),
+            rate_limit_keys: read.value("RATE_LIMIT_KEYS", v::key_count),
             trusted_proxies: read.value("TRUSTED_PROXIES", v::networks),
             enable_metrics: read.value("ENABLE_METRICS", v::switch),
             enable_caching: read.value("ENABLE_CACHING", v::switch),

@@ -124,6 +124,18 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         SECURITY,
+        "RATE_LIMIT_FIELDS",
+        "standard",
+        "What tells clients of their rate limits: \"standard\" is RateLimit and RateLimit-Policy, \"all\" is X-RateLimit-* too, \"off\" is none; Retry-After stays",
+    ),
+    setting(
+        SECURITY,
+        "RATE_LIMIT_KEYS",
+        "1000000",
+        "Clients whose requests are counted at once, 1000 to 100000000; up to 112 bytes each",
+    ),
+    setting(
+        SECURITY,
         "TRUSTED_PROXIES",
         "",
         "Addresses or networks (CIDR), comma separated, whose X-Forwarded-* fields are believed; nobody by default",

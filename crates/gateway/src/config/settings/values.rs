@@ -9,9 +9,10 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::{AccessLog, AccessLogFormat, LogFormat};
-use crate::config::size;
+use crate::config::{duration as time, size};
 use crate::middleware::cors::Cors;
 use crate::middleware::origins::{OriginPattern, Origins};
+use crate::middleware::rate_limit::RateLimitFields;
 use crate::upstream::Target;
 
 type Parsed<T> = Result<T, String>;
@@ -189,7 +190,7 @@ pub(super) fn body_size(text: &str) -> Parsed<u64> {
 /// From 1 ms to a day.
 pub(super) fn duration(text: &str) -> Parsed<Duration> {
     let allowed = "must be a time from 1ms to 24h: seconds such as 30 or 0.5, or with a unit such as 500ms, 5m, 1h";
-    parse_duration(text)
+    time::parse(text)
         .filter(|time| (Duration::from_millis(1)..=DAY).contains(time))
         .ok_or_else(|| allowed.to_owned())
 }
@@ -197,7 +198,7 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
 /// From 0 to a day.
 pub(super) fn duration_or_zero(text: &str) -> Parsed<Duration> {
     let allowed = "must be a time from 0 to 24h: seconds such as 30 or 0.5, or with a unit such as 500ms, 5m, 1h";
-    parse_duration(text)
+    time::parse(text)
         .filter(|time| *time <= DAY)
         .ok_or_else(|| allowed.to_owned())
 }
@@ -216,16 +217,22 @@ pub(super) fn long_duration(text: &str) -> Parsed<Duration> {
 pub(super) fn long_duration_or_zero(text: &str) -> Parsed<Duration> {
     let allowed =
         "must be a time from 0 to 3650d: seconds such as 300, or with a unit such as 5m, 1h, 7d";
-    parse_duration(text)
+    time::parse(text)
         .filter(|time| *time <= 3650 * DAY)
         .ok_or_else(|| allowed.to_owned())
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
-    match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
-        Err(_) => humantime::parse_duration(text).ok(),
+pub(super) fn rate_limit_fields(text: &str) -> Parsed<RateLimitFields> {
+    match text {
+        "standard" => Ok(RateLimitFields::Standard),
+        "all" => Ok(RateLimitFields::All),
+        "off" => Ok(RateLimitFields::Off),
+        _ => Err("must be \"standard\", \"all\" or \"off\"".to_owned()),
     }
+}
+
+pub(super) fn key_count(text: &str) -> Parsed<usize> {
+    whole_number(text, 1_000, 100_000_000)
 }
 
 fn whole_number(text: &str, least: usize, most: usize) -> Parsed<usize> {

@@ -35,6 +35,8 @@ pub(crate) struct Entry {
     /// Keeps the names alive that `route` and `endpoint` stand for.
     snapshot: Arc<Snapshot>,
     route: Option<usize>,
+    /// A rate limit that would have refused the request.
+    shadowed: Option<usize>,
     /// Upstream and endpoint.
     endpoint: Option<(usize, usize)>,
 }
@@ -83,6 +85,7 @@ impl Entry {
             started,
             snapshot: Arc::clone(snapshot),
             route: None,
+            shadowed: None,
             endpoint: None,
         }
     }
@@ -98,6 +101,15 @@ impl Entry {
     /// Index into the snapshot's routes, once one is found.
     pub(crate) fn route(&self) -> Option<usize> {
         self.route
+    }
+
+    /// A rate limit that would have refused the request, were it enforced: its index among the snapshot's.
+    pub(crate) fn set_shadowed(&mut self, limit: Option<usize>) {
+        self.shadowed = limit;
+    }
+
+    pub(super) fn shadowed(&self) -> Option<&str> {
+        self.snapshot.rate_limits.name(self.shadowed?)
     }
 
     pub(crate) fn set_endpoint(&mut self, upstream: usize, endpoint: usize) {

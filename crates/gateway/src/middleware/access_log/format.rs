@@ -59,6 +59,9 @@ fn push_json(out: &mut Vec<u8>, entry: &Entry) {
         b",\"error\":",
         entry.error.map(|error| error.code().as_bytes()),
     );
+    if let Some(limit) = entry.shadowed() {
+        push_member(out, b",\"shadowRateLimit\":", Some(limit.as_bytes()));
+    }
     push_number(out, b",\"bytesIn\":", entry.received);
     push_number(out, b",\"bytesOut\":", entry.sent);
     push_milliseconds(out, b",\"durationMs\":", Some(entry.total_time));
@@ -105,6 +108,9 @@ fn push_text(out: &mut Vec<u8>, entry: &Entry) {
     }
     if let Some(error) = entry.error {
         let _ = write!(out, " {}", error.code());
+    }
+    if let Some(limit) = entry.shadowed() {
+        let _ = write!(out, " shadow:{limit}");
     }
 }
 

@@ -1,0 +1,267 @@
+//! What a routes file says of rate limits: shared ones by name, and those of single routes.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use rate_limiter::Policy;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::check::Check;
+use super::document::{Document, Step};
+use super::written::{
+    By, Period, RateLimit as Written, RateLimitItem, RateLimits as WrittenLimits,
+};
+use crate::config::{Finding, duration};
+use crate::middleware::rate_limit::{Part, RateLimit, RouteLimits};
+
+const SHARED: &str = "rateLimits";
+const OF_ROUTE: &str = "rateLimit";
+
+/// All limits of a file.
+#[derive(Default)]
+pub(super) struct Limits {
+    pub(super) all: Vec<RateLimit>,
+    /// Indices of the shared ones; none of those that are wrong.
+    by_name: HashMap<String, Option<usize>>,
+}
+
+impl Limits {
+    /// Those that the file names.
+    pub(super) fn shared(
+        document: &Document<'_>,
+        root: &Value,
+        findings: &mut Vec<Finding>,
+    ) -> Self {
+        let mut limits = Self::default();
+        let named = root.get(SHARED).and_then(Value::as_object);
+        for (name, value) in named.into_iter().flatten() {
+            // A limit whose structure is wrong has its findings already.
+            let written = Written::deserialize(value).ok();
+            let mut check = LimitCheck {
+                document,
+                at: vec![Step::Key(SHARED), Step::Key(name)],
+                findings: &mut *findings,
+            };
+            if written
+                .as_ref()
+                .is_some_and(|written| written.name.is_some())
+            {
+                check.say(
+                    &[Step::Key("name")],
+                    "a shared limit has its name already; remove this one",
+                );
+            }
+            let index = written
+                .and_then(|written| check.limit(written, name))
+                .map(|limit| {
+                    limits.all.push(limit);
+                    limits.all.len() - 1
+                });
+            limits.by_name.insert(name.clone(), index);
+        }
+        limits
+    }
+}
+
+impl Check<'_> {
+    /// The limits of a route; new ones join `limits`.
+    pub(super) fn rate_limits(
+        &mut self,
+        written: Option<WrittenLimits>,
+        limits: &mut Limits,
+    ) -> Option<RouteLimits> {
+        let key = Step::Key(OF_ROUTE);
+        let items: Vec<(Vec<Step<'static>>, RateLimitItem)> = match written? {
+            WrittenLimits::Name(name) => vec![(vec![key], RateLimitItem::Name(name))],
+            WrittenLimits::Limit(limit) => vec![(vec![key], RateLimitItem::Limit(limit))],
+            WrittenLimits::Several(items) => items
+                .into_iter()
+                .enumerate()
+                .map(|(index, item)| (vec![key, Step::Index(index)], item))
+                .collect(),
+        };
+        let (mut indices, mut names) = (Vec::new(), HashSet::new());
+        for (number, (at, item)) in items.into_iter().enumerate() {
+            let index = match item {
+                RateLimitItem::Name(name) => match limits.by_name.get(&name) {
+                    Some(index) => *index,
+                    None => {
+                        let known: Vec<&str> = limits.by_name.keys().map(String::as_str).collect();
+                        self.say(&at, &unknown(&name, known));
+                        None
+                    }
+                },
+                RateLimitItem::Limit(limit) => {
+                    self.limit_of_its_own(*limit, number, &at).map(|limit| {
+                        limits.all.push(limit);
+                        limits.all.len() - 1
+                    })
+                }
+            };
+            let Some(index) = index else { continue };
+            let name = &limits.all[index].name;
+            if !names.insert(name.clone()) {
+                self.say(
+                    &at,
+                    &format!(
+                        "the limit \"{name}\" stands here twice; give one of them another \"name\""
+                    ),
+                );
+            }
+            indices.push(index);
+        }
+        let enforced = indices
+            .iter()
+            .map(|&index| &limits.all[index])
+            .filter(|limit| !limit.shadow);
+        let items: Vec<String> = enforced.map(RateLimit::policy_item).collect();
+        let policy_field = (!items.is_empty())
+            .then(|| HeaderValue::from_str(&items.join(", ")).ok())
+            .flatten();
+        Some(RouteLimits {
+            limits: indices.into(),
+            policy_field,
+        })
+    }
+
+    fn limit_of_its_own(
+        &mut self,
+        limit: Written,
+        number: usize,
+        at: &[Step<'_>],
+    ) -> Option<RateLimit> {
+        let name = limit.name.clone().unwrap_or_else(|| match number {
+            0 => "default".to_owned(),
+            _ => format!("default-{}", number + 1),
+        });
+        let mut path = vec![Step::Key("routes"), Step::Index(self.index)];
+        path.extend_from_slice(at);
+        let mut check = LimitCheck {
+            document: self.document,
+            at: path,
+            findings: &mut *self.findings,
+        };
+        check.limit(limit, &name)
+    }
+}
+
+fn unknown(name: &str, mut known: Vec<&str>) -> String {
+    known.sort_unstable();
+    if known.is_empty() {
+        format!("there is no limit \"{name}\": \"{SHARED}\" names none")
+    } else {
+        format!(
+            "there is no limit \"{name}\" in \"{SHARED}\"; there are {}",
+            known.join(", ")
+        )
+    }
+}
+
+/// Checks one limit.
+struct LimitCheck<'a> {
+    document: &'a Document<'a>,
+    at: Vec<Step<'a>>,
+    findings: &'a mut Vec<Finding>,
+}
+
+impl LimitCheck<'_> {
+    fn say(&mut self, path: &[Step<'_>], message: &str) {
+        let whole: Vec<Step<'_>> = self.at.iter().chain(path).copied().collect();
+        let offset = self.document.offset(&whole);
+        self.findings.push(self.document.finding(offset, message));
+    }
+
+    fn limit(&mut self, written: Written, name: &str) -> Option<RateLimit> {
+        let before = self.findings.len();
+        if name.len() > 64
+            || !name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        {
+            let at: &[Step<'_>] = if written.name.is_some() {
+                &[Step::Key("name")]
+            } else {
+                &[]
+            };
+            self.say(at, &format!("\"{name}\" is not a name for a limit: letters, digits, \"-\", \"_\" and \".\", up to 64 of them"));
+        }
+        let policy = self.policy(&written);
+        // That a limit or a cost is 0 has been found already.
+        if written.cost > written.limit.max(1) {
+            self.say(
+                &[Step::Key("cost")],
+                "no request can pass: \"cost\" is more than \"limit\"",
+            );
+        }
+        let by = self.parts(written.by);
+        let exempt = self.networks(&written.exempt);
+        let policy = policy.filter(|_| self.findings.len() == before)?;
+        Some(RateLimit {
+            name: name.into(),
+            policy,
+            by,
+            cost: written.cost,
+            exempt,
+            shadow: written.shadow,
+        })
+    }
+
+    fn policy(&mut self, written: &Written) -> Option<Policy> {
+        let window = match &written.window {
+            Period::Seconds(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
+            Period::Text(text) => duration::parse(text),
+        };
+        let Some(window) = window else {
+            self.say(
+                &[Step::Key("window")],
+                "must be a time: seconds such as 60, or a text such as \"1m\", \"1h\" or \"1d\"",
+            );
+            return None;
+        };
+        Policy::new(written.limit.max(1), window)
+            .map_err(|error| self.say(&[Step::Key("window")], &error.to_string()))
+            .ok()
+    }
+
+    fn parts(&mut self, by: Option<By>) -> Box<[Part]> {
+        let (one, items) = match by {
+            None => return [Part::Address].into(),
+            Some(By::One(item)) => (true, vec![item]),
+            Some(By::Several(items)) => (false, items),
+        };
+        let mut parts = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let header = item
+                .strip_prefix("header:")
+                .map(|name| HeaderName::from_bytes(name.as_bytes()));
+            match (item.as_str(), header) {
+                ("ip", _) => parts.push(Part::Address),
+                ("all", _) if items.len() == 1 => {}
+                (_, Some(Ok(name))) => parts.push(Part::Header(name)),
+                _ => {
+                    let at = [Step::Key("by"), Step::Index(index)];
+                    let at = if one { &at[..1] } else { &at[..] };
+                    self.say(at, &format!("\"{item}\" must be \"ip\", \"header:\" and a field's name, or \"all\" by itself"));
+                }
+            }
+        }
+        parts.into()
+    }
+
+    fn networks(&mut self, exempt: &[String]) -> Box<[ipnet::IpNet]> {
+        let mut networks = Vec::new();
+        for (index, text) in exempt.iter().enumerate() {
+            let address = || text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from);
+            match text.parse::<ipnet::IpNet>().or_else(|_| address()) {
+                Ok(network) => networks.push(network),
+                Err(_) => self.say(
+                    &[Step::Key("exempt"), Step::Index(index)],
+                    &format!("\"{text}\" must be an address or a network such as 10.0.0.0/8"),
+                ),
+            }
+        }
+        networks.into()
+    }
+}
