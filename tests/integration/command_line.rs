@@ -209,7 +209,7 @@ async fn an_env_file_is_read() {
     let builder = command("check");
     let (status, _, error) = builder.file(".env", "MAX_HEADERS=none\n").finish().await;
     assert_eq!(status.code(), Some(1));
-    assert!(error.contains("MAX_HEADERS=\"none\" (.env)"), "{error}");
+    assert!(error.contains("MAX_HEADERS=\"none\" (.env:1)"), "{error}");
 }
 
 #[tokio::test]

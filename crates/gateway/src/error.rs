@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, Response, StatusCode};
-use wire::Body;
 use wire::head::HeadError;
+use wire::{Body, BodyError};
 
 /// RFC 9209.
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -68,7 +68,13 @@ error_codes! {
         "The path holds an encoding or a segment that is not accepted.";
     /// The route needs a valid token.
     Unauthorized = "unauthorized", 401, "http_request_denied", "Unauthorized",
-        "A valid bearer token is needed.";
+        "Valid credentials are needed; the WWW-Authenticate field tells of which kind.";
+    /// The client is known, and may not do this.
+    Forbidden = "forbidden", 403, "http_request_denied", "Forbidden",
+        "The credentials are valid, and not enough for this request.";
+    /// Clients with this address may not use the route.
+    AddressNotAllowed = "address-not-allowed", 403, "http_request_denied", "Address not allowed",
+        "Clients with this address may not use this route.";
     /// A web page of this origin may not use the route.
     OriginNotAllowed = "origin-not-allowed", 403, "http_request_denied", "Origin not allowed",
         "Web pages of this origin may not use this route.";
@@ -117,6 +123,9 @@ error_codes! {
     /// The backend broke off in the middle of its answer.
     UpstreamTruncated = "upstream-truncated", 502, "http_response_incomplete", "Upstream response incomplete",
         "The service behind this route broke off in the middle of its answer.";
+    /// Whether the client may pass cannot be found out: its issuer's keys or the deciding service are not to be had.
+    AuthUnavailable = "auth-unavailable", 503, "proxy_internal_error", "Authentication unavailable",
+        "Whether the request may pass cannot be found out at present.";
     /// Connecting to the backend took too long.
     UpstreamConnectTimeout = "upstream-connect-timeout", 504, "connection_timeout", "Upstream connect timeout",
         "The service behind this route did not accept a connection in time.";
@@ -139,6 +148,8 @@ pub(crate) struct Refusal {
     detail: Option<String>,
     /// A field that the answer must carry.
     field: Option<(HeaderName, HeaderValue)>,
+    /// The answer, where somebody else has given it already.
+    answer: Option<Box<Response<Body>>>,
 }
 
 impl From<ErrorCode> for Refusal {
@@ -147,6 +158,7 @@ impl From<ErrorCode> for Refusal {
             code,
             detail: None,
             field: None,
+            answer: None,
         }
     }
 }
@@ -167,10 +179,30 @@ impl Refusal {
     }
 
     /// The client must show who it is.
-    pub(crate) fn unauthorized(challenge: HeaderValue) -> Self {
+    pub(crate) fn unauthorized(challenge: Option<HeaderValue>) -> Self {
         Self {
-            field: Some((WWW_AUTHENTICATE, challenge)),
+            field: challenge.map(|challenge| (WWW_AUTHENTICATE, challenge)),
             ..ErrorCode::Unauthorized.into()
+        }
+    }
+
+    /// The client has shown who it is, and that is not enough.
+    pub(crate) fn forbidden(challenge: Option<HeaderValue>) -> Self {
+        Self {
+            field: challenge.map(|challenge| (WWW_AUTHENTICATE, challenge)),
+            ..ErrorCode::Forbidden.into()
+        }
+    }
+
+    /// The service that decides has answered in the gateway's place.
+    pub(crate) fn answered(answer: Response<Body>) -> Self {
+        let code = match answer.status() {
+            StatusCode::FORBIDDEN => ErrorCode::Forbidden,
+            _ => ErrorCode::Unauthorized,
+        };
+        Self {
+            answer: Some(Box::new(answer)),
+            ..code.into()
         }
     }
 
@@ -184,6 +216,9 @@ impl Refusal {
 
     /// A problem document (RFC 9457) with a `Proxy-Status` (RFC 9209).
     pub(crate) fn into_response(self, request_id: &str) -> Response<Body> {
+        if let Some(answer) = self.answer {
+            return *answer;
+        }
         let detail = self.detail.as_deref().unwrap_or_else(|| self.code.detail());
         let document = serde_json::json!({
             "type": format!("urn:api-gateway:error:{}", self.code.code()),
@@ -224,6 +259,20 @@ impl From<HeadError> for Refusal {
             HeadError::TimedOut => ErrorCode::RequestTimeout,
         };
         Self::from(code).with_detail(sentence(&error.to_string()))
+    }
+}
+
+/// The request's body has not come whole.
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        let malformed = |detail| Self::from(ErrorCode::MalformedRequest).with_detail(detail);
+        match error {
+            BodyError::Malformed(reason) => malformed(format!("The body is malformed: {reason}.")),
+            BodyError::Truncated => malformed("The body ended early.".to_owned()),
+            BodyError::TimedOut => ErrorCode::RequestTimeout.into(),
+            BodyError::TooLarge => ErrorCode::BodyTooLarge.into(),
+            BodyError::Io(_) => ErrorCode::ClientGone.into(),
+        }
     }
 }
 

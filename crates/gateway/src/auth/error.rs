@@ -1,51 +1,64 @@
 //! Why a request is not let pass.
 
-use http::HeaderValue;
-
-/// Why a request is not let pass. What the client learns of it is [`AuthError::challenge`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// Why somebody is not believed, or may not pass: the later one stands, the further a request has come. What the client
+/// learns of it is [`description`](Self::description).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub(crate) enum AuthError {
-    /// No `Authorization` field.
+    /// No credentials.
     #[error("no credentials")]
     Missing,
-    /// Several fields, another scheme than Bearer, or no token behind it.
+    /// Several of them, or some that are not of the kind that is asked for.
     #[error("malformed credentials")]
     Malformed,
-    /// Not a token of ours: malformed, another algorithm, or a signature that does not fit.
-    #[error("invalid token")]
-    Invalid,
-    /// Its time is over.
-    #[error("expired token")]
-    Expired,
-    /// Its time has not come.
-    #[error("premature token")]
-    Premature,
     /// Somebody else's.
     #[error("wrong issuer")]
     Issuer,
+    /// A token that nobody we believe has signed, an unknown key, a wrong password.
+    #[error("invalid credentials")]
+    Invalid,
+    /// For somebody else.
+    #[error("wrong audience")]
+    Audience,
+    /// Their time is over.
+    #[error("expired credentials")]
+    Expired,
+    /// Their time has not come.
+    #[error("premature token")]
+    Premature,
+    /// The keys of the issuer, or the word of the service that decides, are not to be had.
+    #[error("cannot be judged")]
+    Unavailable,
+    /// A scope that is needed has not been granted.
+    #[error("insufficient scope")]
+    Scope,
+    /// None of the roles that may pass.
+    #[error("insufficient role")]
+    Role,
+    /// The route's rule says no.
+    #[error("against the rule")]
+    Rule,
 }
 
 impl AuthError {
-    /// The `WWW-Authenticate` field of the answer (RFC 6750 §3): no error where no credentials were sent, and never
-    /// anything of what was sent.
-    pub(crate) const fn challenge(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Self::Missing => "Bearer realm=\"api-gateway\"",
-            Self::Malformed => {
-                "Bearer realm=\"api-gateway\", error=\"invalid_request\", error_description=\"malformed credentials\""
-            }
-            Self::Invalid => {
-                "Bearer realm=\"api-gateway\", error=\"invalid_token\", error_description=\"the token is not valid\""
-            }
-            Self::Expired => {
-                "Bearer realm=\"api-gateway\", error=\"invalid_token\", error_description=\"the token has expired\""
-            }
-            Self::Premature => {
-                "Bearer realm=\"api-gateway\", error=\"invalid_token\", error_description=\"the token is not valid yet\""
-            }
-            Self::Issuer => {
-                "Bearer realm=\"api-gateway\", error=\"invalid_token\", error_description=\"the issuer is not accepted\""
-            }
+    /// The `error` and the `error_description` of a challenge (RFC 6750 §3.1): none where no credentials were sent, and
+    /// never anything of what was sent.
+    pub(crate) const fn description(self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
+            Self::Missing | Self::Unavailable => return None,
+            Self::Malformed => ("invalid_request", "malformed credentials"),
+            Self::Invalid => ("invalid_token", "the token is not valid"),
+            Self::Expired => ("invalid_token", "the token has expired"),
+            Self::Premature => ("invalid_token", "the token is not valid yet"),
+            Self::Issuer => ("invalid_token", "the issuer is not accepted"),
+            Self::Audience => ("invalid_token", "the token is for another audience"),
+            Self::Scope => ("insufficient_scope", "a scope is missing"),
+            Self::Role => ("insufficient_scope", "a role is missing"),
+            Self::Rule => ("insufficient_scope", "the rule of the route refuses it"),
         })
+    }
+
+    /// Whether the client is known, and may not pass all the same.
+    pub(crate) const fn is_forbidden(self) -> bool {
+        matches!(self, Self::Scope | Self::Role | Self::Rule)
     }
 }

@@ -1,33 +1,38 @@
-//! Tokens whose signature has been checked already.
+//! Credentials that have been checked already.
 //!
-//! To check a signature costs some microseconds, more than all else that is done for a request, and clients send the
-//! same token with each of theirs. A worker remembers the tokens it has accepted lately, whole, in a table of fixed
-//! size: a token that wants a taken place takes it over. Only tokens that bear a good signature come in, so nobody
-//! else can push them out. What depends on the time is judged for each request, and a token whose time is over is
-//! forgotten.
+//! To check a signature costs some microseconds, to check a password some milliseconds, and clients send the same
+//! credentials with each of their requests. A worker remembers those it has accepted lately, whole, in a table of fixed
+//! size: credentials that want a taken place take it over. Only good ones come in, so nobody else can push them out.
+//! What depends on the time or on the route is judged for each request.
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 
-use super::claims::Claims;
-
 const PLACES: usize = 1024;
-/// Longer tokens are checked each time. With [`PLACES`] this bounds the table to 4 MiB.
+/// Longer credentials are checked each time. With [`PLACES`] this bounds the table to 4 MiB, and what it says of their
+/// owners to about as much again.
 const LONGEST: usize = 4096;
 
-/// The tokens that one key has been found to have signed.
-pub(super) struct KnownTokens {
-    /// Unknown to clients: they cannot choose tokens that share a place.
+/// Credentials that have been accepted, and what is known of their owners.
+pub(super) struct Known<T> {
+    /// Unknown to clients: they cannot choose credentials that share a place.
     hasher: RandomState,
-    places: RefCell<Box<[Option<Known>]>>,
+    places: RefCell<Box<[Option<Entry<T>>]>>,
 }
 
-struct Known {
-    token: Box<[u8]>,
-    claims: Claims,
+struct Entry<T> {
+    credentials: Box<[u8]>,
+    owner: T,
 }
 
-impl Default for KnownTokens {
+impl<T> std::fmt::Debug for Known<T> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not what is in it.
+        formatter.debug_struct("Known").finish_non_exhaustive()
+    }
+}
+
+impl<T> Default for Known<T> {
     fn default() -> Self {
         Self {
             hasher: RandomState::new(),
@@ -36,111 +41,98 @@ impl Default for KnownTokens {
     }
 }
 
-impl KnownTokens {
-    /// Has `judge` decide on the claims of `token`, which `check` finds where the token is not known. What is refused
-    /// is not remembered.
-    pub(super) fn accept<E>(
-        &self,
-        token: &[u8],
-        check: impl FnOnce() -> Result<Claims, E>,
-        judge: impl FnOnce(&Claims) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut places = self.places.borrow_mut();
-        let place = &mut places[self.place_of(token)];
-        if let Some(known) = place
-            && *known.token == *token
-        {
-            let judgement = judge(&known.claims);
-            if judgement.is_err() {
+impl<T: Clone> Known<T> {
+    /// The owner of `credentials`, where they are known and `holds` says that what is known still holds. What does not
+    /// is forgotten.
+    pub(super) fn owner(&self, credentials: &[u8], holds: impl FnOnce(&T) -> bool) -> Option<T> {
+        let place = &mut self.places.borrow_mut()[self.place_of(credentials)];
+        match place {
+            Some(known) if *known.credentials == *credentials => {
+                if holds(&known.owner) {
+                    return Some(known.owner.clone());
+                }
                 *place = None;
+                None
             }
-            return judgement;
+            _ => None,
         }
-        let claims = check()?;
-        judge(&claims)?;
-        if token.len() <= LONGEST {
-            *place = Some(Known {
-                token: token.into(),
-                claims,
-            });
-        }
-        Ok(())
     }
 
-    fn place_of(&self, token: &[u8]) -> usize {
+    /// Remembers whose `credentials` are.
+    pub(super) fn remember(&self, credentials: &[u8], owner: T) {
+        if credentials.len() <= LONGEST {
+            self.places.borrow_mut()[self.place_of(credentials)] = Some(Entry {
+                credentials: credentials.into(),
+                owner,
+            });
+        }
+    }
+
+    /// Forgets all of whom `holds` says no.
+    pub(super) fn retain(&self, holds: impl Fn(&T) -> bool) {
+        for place in self.places.borrow_mut().iter_mut() {
+            if place.as_ref().is_some_and(|known| !holds(&known.owner)) {
+                *place = None;
+            }
+        }
+    }
+
+    fn place_of(&self, credentials: &[u8]) -> usize {
         // The cast keeps the low bits, which are all that is needed.
         #[allow(clippy::cast_possible_truncation)]
-        let hash = self.hasher.hash_one(token) as usize;
+        let hash = self.hasher.hash_one(credentials) as usize;
         hash % PLACES
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
 
-    /// A table, and how often a signature had to be checked.
-    #[derive(Default)]
-    struct Checked {
-        known: KnownTokens,
-        checks: Cell<usize>,
-    }
-
-    impl Checked {
-        fn accept(&self, token: &str, signed: bool, valid: bool) -> bool {
-            let check = || {
-                self.checks.set(self.checks.get() + 1);
-                let claims = Claims {
-                    iss: Some(token.to_owned()),
-                    exp: None,
-                    nbf: None,
-                };
-                if signed { Ok(claims) } else { Err(()) }
-            };
-            let judge = |claims: &Claims| {
-                assert_eq!(claims.iss.as_deref(), Some(token));
-                if valid { Ok(()) } else { Err(()) }
-            };
-            self.known.accept(token.as_bytes(), check, judge).is_ok()
-        }
+    fn is_empty(known: &Known<usize>) -> bool {
+        known.places.borrow().iter().all(Option::is_none)
     }
 
     #[test]
-    fn an_accepted_token_is_checked_once() {
-        let checked = Checked::default();
-        assert!(checked.accept("a", true, true));
-        assert!(checked.accept("a", false, true));
-        assert_eq!(checked.checks.get(), 1);
+    fn what_is_remembered_is_known() {
+        let known = Known::default();
+        assert_eq!(known.owner(b"a", |_| true), None);
+        known.remember(b"a", 1);
+        assert_eq!(known.owner(b"a", |owner| *owner == 1), Some(1));
+        assert_eq!(known.owner(b"b", |_| true), None);
     }
 
     #[test]
-    fn a_token_that_is_not_valid_any_more_is_forgotten() {
-        let checked = Checked::default();
-        assert!(checked.accept("a", true, true));
-        assert!(!checked.accept("a", true, false));
-        assert!(checked.known.places.borrow().iter().all(Option::is_none));
+    fn what_does_not_hold_any_more_is_forgotten() {
+        let known = Known::default();
+        known.remember(b"a", 1);
+        assert_eq!(known.owner(b"a", |_| false), None);
+        assert!(is_empty(&known));
+        known.remember(b"a", 1);
+        known.retain(|owner| *owner != 1);
+        assert!(is_empty(&known));
     }
 
     #[test]
-    fn nothing_but_accepted_tokens_takes_a_place() {
-        let checked = Checked::default();
-        assert!(!checked.accept("forged", false, true));
-        assert!(!checked.accept("expired", true, false));
-        assert!(checked.accept(&"long".repeat(LONGEST), true, true));
-        assert!(checked.known.places.borrow().iter().all(Option::is_none));
+    fn memory_is_bounded() {
+        let known = Known::default();
+        known.remember(&[b'x'; LONGEST + 1], 1);
+        assert!(is_empty(&known));
     }
 
     #[test]
-    fn tokens_that_share_a_place_do_not_pass_for_each_other() {
-        let checked = Checked::default();
+    fn credentials_that_share_a_place_do_not_pass_for_each_other() {
+        let known = Known::default();
         for token in 0..4 * PLACES {
-            assert!(checked.accept(&token.to_string(), true, true));
+            known.remember(token.to_string().as_bytes(), token);
         }
-        for token in 0..4 * PLACES {
-            assert!(!checked.accept(&format!("forged {token}"), false, true));
-        }
-        assert_eq!(checked.checks.get(), 8 * PLACES);
+        let found = (0..4 * PLACES)
+            .filter_map(|token| {
+                let owner = known.owner(token.to_string().as_bytes(), |_| true)?;
+                assert_eq!(owner, token);
+                Some(owner)
+            })
+            .count();
+        assert!(found <= PLACES);
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn demo(settings: Settings) -> Result<(), CliError> {
     runtime.block_on(async {
         demo::start().await?;
         show(&routes::table(&snapshot));
-        show(&demo::banner(&settings));
+        show(&demo::banner(&settings, &snapshot.authority.issuer));
         Ok(server::run_on(Arc::new(settings), Arc::new(snapshot)).await?)
     })
 }

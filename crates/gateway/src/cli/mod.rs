@@ -2,9 +2,11 @@
 
 mod check;
 mod demo;
+mod key;
 mod routes;
 mod run;
 mod schema;
+mod token;
 
 use std::fmt::Display;
 use std::path::Path;
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgMatches, Command};
 use tracing_subscriber::EnvFilter;
 
+use crate::auth::{IssueError, PasswordError};
 use crate::config::{
     ConfigErrors, Finding, LogFormat, SETTINGS, SettingError, Settings, Sources, load,
 };
@@ -28,14 +31,22 @@ enum CliError {
     #[error("{}", lines(.0))]
     Settings(Vec<SettingError>),
     #[error("{0}")]
-    EnvFile(Finding),
+    File(Finding),
+    #[error("{0}")]
+    Argument(String),
+    #[error("{0}")]
+    Issue(#[from] IssueError),
+    #[error("{0}")]
+    Password(#[from] PasswordError),
+    #[error("the system gives no random numbers")]
+    Random,
     #[error("{0}")]
     Config(#[from] ConfigErrors),
     #[error("{0}")]
     Start(#[from] StartError),
     #[error("{0}")]
     Demo(#[from] DemoError),
-    #[error("cannot write to standard output: {0}")]
+    #[error("standard input or output: {0}")]
     Output(#[from] std::io::Error),
 }
 
@@ -62,7 +73,13 @@ pub fn main() -> ExitCode {
 
 fn dispatch(matches: &ArgMatches) -> Result<(), CliError> {
     match matches.subcommand() {
-        Some(("schema", _)) => schema::schema(),
+        Some(("schema", matches)) => schema::schema(matches),
+        Some(("token", matches)) => token::token(&settings(matches)?, matches),
+        Some(("hash", _)) => key::hash(),
+        Some(("key", matches)) => match matches.subcommand() {
+            Some((_, matches)) => key::new(&settings(matches)?, matches),
+            None => Ok(()),
+        },
         Some(("check", matches)) => check::check(&settings(matches)?),
         Some(("routes", matches)) => routes::routes(&settings(matches)?),
         Some(("demo", matches)) => demo::demo(settings(matches)?),
@@ -82,7 +99,10 @@ fn command() -> Command {
         .subcommand(subcommand("run", "Serve (the default)"))
         .subcommand(subcommand("check", "Check settings and routes file: exit 1 and every error, or 0 and a summary"))
         .subcommand(subcommand("routes", "Print the routes in the order in which they are matched"))
-        .subcommand(subcommand("schema", "Print the JSON Schema of the routes file"))
+        .subcommand(schema::command())
+        .subcommand(token::command())
+        .subcommand(key::command())
+        .subcommand(subcommand("hash", "Print the hash of the password on standard input, for CONSUMERS_FILE"))
         .subcommand(subcommand("demo", "Serve, with sample backends in the same process"))
         .args(SETTINGS.iter().map(|setting| {
             let default = match (setting.secret, setting.default) {
@@ -105,7 +125,7 @@ fn settings(matches: &ArgMatches) -> Result<Settings, CliError> {
     let flag =
         |setting: &crate::config::Setting| matches.get_one::<String>(setting.variable).cloned();
     let sources =
-        Sources::gather(Path::new(ENV_FILE), environment, flag).map_err(CliError::EnvFile)?;
+        Sources::gather(Path::new(ENV_FILE), environment, flag).map_err(CliError::File)?;
     Settings::read(&sources).map_err(CliError::Settings)
 }
 

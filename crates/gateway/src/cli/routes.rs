@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{CliError, load};
-use crate::config::{Settings, Snapshot};
+use crate::config::{Destination, Settings, Snapshot};
 use crate::router::{HeaderMatch, QueryMatch, RouteMatch, ValueMatch};
 
 const COLUMNS: [&str; 7] = [
@@ -52,17 +52,19 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
 fn row(snapshot: &Snapshot, index: usize) -> [String; COLUMNS.len()] {
     let route = &snapshot.routes[index];
     let matched = snapshot.router.route(index);
-    let upstream = &snapshot.upstreams[route.upstream];
-    let targets: Vec<String> = upstream
-        .endpoints
-        .iter()
-        .map(|endpoint| endpoint.target.to_string())
-        .collect();
+    let targets: Vec<String> = match route.destination {
+        Destination::Upstream(upstream) => snapshot.upstreams[upstream]
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.target.to_string())
+            .collect(),
+        Destination::Service(service) => vec![format!("service:{}", service.name())],
+    };
     let mut options = vec![format!("timeout {:?}", route.timeout)];
     if !route.strip_prefix.is_empty() {
         options.push(format!("strip {}", route.strip_prefix));
     }
-    if route.require_auth {
+    if route.access.is_some() {
         options.push("auth".to_owned());
     }
     if route.preserve_host {

@@ -2,11 +2,28 @@
 
 use std::io::Write;
 
-use super::CliError;
+use clap::{Arg, ArgMatches, Command};
 
-/// Prints the JSON Schema of the routes file.
-pub(super) fn schema() -> Result<(), CliError> {
-    Ok(std::io::stdout()
-        .lock()
-        .write_all(crate::config::schema().as_bytes())?)
+use super::CliError;
+use crate::config;
+
+/// The command's arguments.
+pub(super) fn command() -> Command {
+    Command::new("schema")
+        .about("Print the JSON Schema of the routes file, or of the consumers file")
+        .arg(
+            Arg::new("file")
+                .value_parser(["routes", "consumers"])
+                .default_value("routes")
+                .help("Of which file"),
+        )
+}
+
+/// Prints a JSON Schema.
+pub(super) fn schema(matches: &ArgMatches) -> Result<(), CliError> {
+    let schema = match matches.get_one::<String>("file").map(String::as_str) {
+        Some("consumers") => config::consumers_schema(),
+        _ => config::schema(),
+    };
+    Ok(std::io::stdout().lock().write_all(schema.as_bytes())?)
 }

@@ -1,10 +1,13 @@
 //! From settings to a snapshot.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 
+use super::document::Document;
 use super::finding::{ConfigErrors, Finding};
-use super::routes::{Compiled, Document, compile, default_route};
-use super::{Settings, Snapshot};
+use super::routes::{Compiled, Credentials, compile, default_route};
+use super::{Settings, Snapshot, consumers};
+use crate::auth::{SigningKey, TokenIssuer};
 
 /// A configuration that can be served.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ pub fn load(settings: &Settings) -> Result<Loaded, ConfigErrors> {
         {
             let backends: Vec<String> = settings.backends.iter().map(ToString::to_string).collect();
             let message = format!("not there; everything goes to {}", backends.join(", "));
-            let snapshot = default_route(settings).map_err(ConfigErrors)?;
+            let snapshot = default_route(settings, credentials(settings)?).map_err(ConfigErrors)?;
             return Ok(Loaded {
                 snapshot,
                 warnings: vec![about_file(message)],
@@ -53,8 +56,44 @@ pub fn load(settings: &Settings) -> Result<Loaded, ConfigErrors> {
         ))])
     })?;
     let document = Document::parse(&file, &text).map_err(|finding| ConfigErrors(vec![finding]))?;
-    let Compiled { snapshot, warnings } = compile(&document, settings).map_err(ConfigErrors)?;
+    let Compiled { snapshot, warnings } =
+        compile(&document, settings, credentials(settings)?).map_err(ConfigErrors)?;
     Ok(Loaded { snapshot, warnings })
+}
+
+fn credentials(settings: &Settings) -> Result<Credentials, ConfigErrors> {
+    Ok(Credentials {
+        issuer: token_issuer(settings).map_err(|finding| ConfigErrors(vec![finding]))?,
+        consumers: consumers::load(settings)
+            .map_err(ConfigErrors)?
+            .map(Arc::new),
+    })
+}
+
+/// What makes the gateway's own tokens: the signing key where there is one, else the secret.
+///
+/// # Errors
+/// When the key cannot be used.
+pub(crate) fn token_issuer(settings: &Settings) -> Result<TokenIssuer, Finding> {
+    let jwt = &settings.jwt;
+    let key = match &jwt.signing_key {
+        None => SigningKey::secret(jwt.secret.expose().as_bytes()),
+        Some(path) => {
+            let failed = |message: String| Finding {
+                file: path.display().to_string(),
+                position: None,
+                message: format!("JWT_SIGNING_KEY {message}"),
+            };
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| failed(format!("cannot be read: {error}")))?;
+            SigningKey::from_pem(&text).map_err(|error| failed(format!("holds {error}")))?
+        }
+    };
+    Ok(TokenIssuer {
+        key,
+        issuer: jwt.issuer.as_str().into(),
+        lifetime: jwt.expiration,
+    })
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn the_example_of_the_contract_loads() {
         (&*route.name, &*route.strip_prefix),
         ("/api/users/{*path}", "/api/users")
     );
-    assert!(route.require_auth && !route.cacheable && !route.preserve_host);
+    assert!(route.access.is_some() && !route.cacheable && !route.preserve_host);
     assert_eq!(route.timeout.as_secs(), 30);
 }
 
@@ -303,11 +303,17 @@ fn ten_thousand_routes_load_quickly() {
 }
 
 #[test]
-fn the_schema_file_holds_the_schema() {
+fn the_schema_files_hold_the_schemas() {
     let file = include_str!("../../../../configs/routes.schema.json");
     assert_eq!(
         file,
         crate::config::schema(),
         "write the output of `api-gateway schema` to configs/routes.schema.json"
+    );
+    let file = include_str!("../../../../configs/consumers.schema.json");
+    assert_eq!(
+        file,
+        crate::config::consumers_schema(),
+        "write the output of `api-gateway schema consumers` to configs/consumers.schema.json"
     );
 }

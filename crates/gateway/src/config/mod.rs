@@ -4,19 +4,27 @@
 //! each with its place), **compiled** ([`Snapshot`]). `check`, `routes`, `run` and `demo` run the same code, so what
 //! one accepts the others serve.
 
+mod consumers;
+mod document;
 mod duration;
 mod finding;
 mod load;
+mod network;
 mod routes;
+mod schema;
 mod settings;
 mod size;
 mod snapshot;
+mod structure;
 
+pub use consumers::consumers_schema;
+pub(crate) use duration::parse as parse_duration;
 pub use finding::{ConfigErrors, Finding};
+pub(crate) use load::token_issuer;
 pub use load::{Loaded, load};
 pub use routes::schema;
 pub use settings::{
     AccessLog, AccessLogFormat, JwtSettings, Limits, LogFormat, SETTINGS, Secret, Setting,
     SettingError, Settings, Sources, Timeouts, UpstreamPool, env_example, reference,
 };
-pub use snapshot::{Route, Snapshot};
+pub use snapshot::{Destination, Policy, Route, Shadowed, Snapshot};

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
+
+use crate::auth::{Access, Authority, ForwardedClaim, Hidden, Service};
 use crate::middleware::cors::Cors;
+use crate::middleware::ip_rules::IpRules;
 use crate::middleware::rate_limit::{RateLimits, RouteLimits};
 use crate::router::Router;
 use crate::upstream::Upstream;
@@ -23,15 +27,45 @@ pub struct Snapshot {
     pub pools: usize,
     /// All rate limits; routes have indices into them.
     pub rate_limits: RateLimits,
+    /// Who makes tokens, who has credentials, and whose keys are fetched.
+    pub(crate) authority: Authority,
 }
+
+/// Where the requests of a route go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// To an upstream: an index into [`Snapshot::upstreams`].
+    Upstream(usize),
+    /// Nowhere: the gateway answers itself.
+    Service(Service),
+}
+
+/// A policy that can be tried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// `ip`.
+    Address,
+    /// `cors`.
+    Cors,
+    /// `rateLimit`, all limits of the route.
+    RateLimit,
+    /// `maxBodySize`.
+    Size,
+    /// `requireAuth` and `auth`.
+    Auth,
+}
+
+/// The policies that are judged and logged, and refuse nobody.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Shadowed(u8);
 
 /// What happens to the requests of one route.
 #[derive(Debug)]
 pub struct Route {
     /// The route's name in logs; its path pattern where the file gives no name. Unique.
     pub name: Box<str>,
-    /// Index into [`Snapshot::upstreams`].
-    pub upstream: usize,
+    /// Where its requests go.
+    pub destination: Destination,
     /// Removed from the start of the path before forwarding, at a segment boundary: no slash at its end.
     /// Empty when nothing is stripped.
     pub strip_prefix: Box<str>,
@@ -39,8 +73,14 @@ pub struct Route {
     pub stripped_segments: usize,
     /// The client's `Host` goes to the backend, instead of the target's.
     pub preserve_host: bool,
-    /// A valid JWT is needed.
-    pub require_auth: bool,
+    /// What a client must show; nothing where there is none.
+    pub access: Option<Access>,
+    /// The claims that the backend is told.
+    pub claims: Box<[ForwardedClaim]>,
+    /// Credentials that end here.
+    pub hidden: Hidden,
+    /// The addresses that may use it; all where there are none.
+    pub ip: Option<IpRules>,
     /// Responses may be cached.
     pub cacheable: bool,
     /// What web pages of other origins may do; none to leave it to the backend.
@@ -51,4 +91,36 @@ pub struct Route {
     pub max_body_size: u64,
     /// From the request's head to the response's head.
     pub timeout: Duration,
+    /// Answers tell browsers to be careful.
+    pub security_headers: bool,
+    /// What is only tried out.
+    pub shadowed: Shadowed,
+}
+
+impl Route {
+    /// Whether another service decides who may use it.
+    pub(crate) fn asks_a_service(&self) -> bool {
+        let access = self.access.as_ref();
+        access.is_some_and(|access| access.forward.is_some())
+    }
+
+    /// Whether a field of the client's ends here: because it holds credentials, or because the gateway is the one that
+    /// writes it.
+    pub(crate) fn withholds(&self, name: &HeaderName) -> bool {
+        self.hidden.field(name) || self.claims.iter().any(|claim| claim.field == *name)
+    }
+}
+
+impl Shadowed {
+    /// These and that one.
+    #[must_use]
+    pub const fn with(self, policy: Policy) -> Self {
+        Self(self.0 | 1 << policy as u8)
+    }
+
+    /// Whether a policy is only tried out.
+    #[must_use]
+    pub const fn contains(self, policy: Policy) -> bool {
+        self.0 & (1 << policy as u8) != 0
+    }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use tokio::net::TcpListener;
 
-use crate::auth;
+use crate::auth::TokenIssuer;
 use crate::config::Settings;
 
 /// How long the token in the banner is valid.
@@ -75,19 +75,15 @@ fn spawn(listener: TcpListener, router: Router) {
 }
 
 /// What to try, for people at a terminal.
-pub(crate) fn banner(settings: &Settings) -> String {
+pub(crate) fn banner(settings: &Settings, issuer: &TokenIssuer) -> String {
     let base = format!("http://localhost:{}", settings.port);
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    let token = auth::issue(
-        settings.jwt.secret.expose().as_bytes(),
-        &settings.jwt.issuer,
-        "demo",
-        TOKEN_LIFETIME,
-        now,
-    )
-    .unwrap_or_default();
+    let claims = [("sub".to_owned(), "demo".into())];
+    let token = issuer
+        .issue(claims.into_iter().collect(), TOKEN_LIFETIME, now)
+        .unwrap_or_default();
     format!(
         "Try:\n  \
          curl {base}/api/users\n  \

@@ -10,18 +10,18 @@ use std::sync::Arc;
 
 use http::header::ORIGIN;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use wire::Body;
 use wire::head::HeadError;
 use wire::server::Client;
 
-use crate::auth::Verifier;
-use crate::config::{Settings, Snapshot};
+use crate::auth::{Asked, Authenticator, Identity, Service};
+use crate::config::{Destination, Policy, Route, Settings, Snapshot};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::{AccessLog, Entry, Exchange};
 use crate::middleware::cors::{Cors, Preflight};
 use crate::middleware::rate_limit::{Subject, Verdict};
-use crate::middleware::{client_address, panics, request_id, size_limit};
+use crate::middleware::{panics, request_id, security_headers, size_limit};
 use crate::proxy::{self, ClientSide, Forwarder, Pools, Routed};
 use crate::router::{Criteria, Found, path};
 
@@ -30,7 +30,7 @@ use crate::router::{Criteria, Found, path};
 pub(crate) struct Handler {
     pub(crate) settings: Arc<Settings>,
     pub(crate) snapshot: Arc<Snapshot>,
-    pub(crate) verifier: Verifier,
+    pub(crate) authenticator: Authenticator,
     pub(crate) pools: Pools,
     pub(crate) access_log: Rc<AccessLog>,
     pub(crate) clock: Clock,
@@ -67,6 +67,19 @@ impl Clock {
         }
     }
 
+    /// The present time, in seconds since 1970.
+    pub(crate) fn now(&self) -> f64 {
+        self.seconds(Instant::now())
+    }
+
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a clock beyond 2^53 milliseconds is no clock"
+    )]
+    fn seconds(&self, at: Instant) -> f64 {
+        self.unix_milliseconds(at) as f64 / 1000.0
+    }
+
     fn unix_milliseconds(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.start).as_millis();
         self.unix_milliseconds + u64::try_from(since).unwrap_or(0)
@@ -82,13 +95,13 @@ impl Handler {
         side: &ClientSide,
     ) -> (Response<Body>, Exchange) {
         let started = Instant::now();
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        let underscores = self.settings.underscore_headers.apply(&mut head.headers);
         let request_id = request_id::choose(&head.headers, self.clock.unix_milliseconds(started));
-        let address = client_address::client_address(
-            side.peer,
-            &head.headers,
-            &self.settings.trusted_proxies,
-        );
+        let address = self
+            .settings
+            .trusted_proxies
+            .client(side.peer, &head.headers);
         let entry = Entry::begin(started, request_id, address, &head, &self.snapshot);
         let mut exchange = Exchange::new(&self.access_log, entry);
         let arrival = Arrival {
@@ -101,16 +114,18 @@ impl Handler {
         let mut verdict = Verdict::default();
 
         let result = {
-            let answer = pin!(self.answer(&arrival, body, exchange.entry(), &mut verdict));
+            let answer = pin!(async {
+                underscores?;
+                self.answer(&arrival, body, exchange.entry(), &mut verdict)
+                    .await
+            });
             panics::caught(answer)
                 .await
                 .unwrap_or_else(|_| Err(ErrorCode::InternalError.into()))
         };
         let mut response = conclude(result, exchange.entry());
         verdict.decorate(response.headers_mut());
-        if let Some(cors) = self.cors(exchange.entry()) {
-            cors.decorate(head.headers.get(ORIGIN), response.headers_mut());
-        }
+        self.decorate(&head, exchange.entry(), &mut response);
         (response, exchange)
     }
 
@@ -151,13 +166,30 @@ impl Handler {
         {
             return answer;
         }
-        let route = self.route(&criteria)?;
-        entry.set_route(route);
+        let index = self.route(&criteria)?;
+        let route = &self.snapshot.routes[index];
+        entry.set_route(index);
+        if let Some(rules) = &route.ip {
+            let checked = rules.check(arrival.address);
+            enforce(
+                route,
+                Policy::Address,
+                entry,
+                checked.map_err(Refusal::from),
+            )?;
+        }
         *verdict = self.count(arrival, route);
         entry.set_shadowed(verdict.shadowed);
-        verdict.result()?;
-        let body = size_limit::limited(body, self.snapshot.routes[route].max_body_size)?;
-        self.authenticate(head, route, arrival.started)?;
+        enforce(route, Policy::RateLimit, entry, verdict.result())?;
+        let body = limit_size(route, entry, body)?;
+        let identity = self.authenticate(arrival, &path, route, entry).await?;
+        entry.set_identity(identity.clone());
+        let upstream = match route.destination {
+            Destination::Upstream(upstream) => upstream,
+            Destination::Service(service) => {
+                return self.serve(service, arrival, route, body).await;
+            }
+        };
         let forwarder = Forwarder {
             snapshot: &self.snapshot,
             settings: &self.settings,
@@ -166,12 +198,33 @@ impl Handler {
         let routed = Routed {
             head,
             path: &path,
-            route,
+            route: index,
+            upstream,
+            identity: identity.as_deref(),
             side: arrival.side,
             client: arrival.client,
             started: arrival.started,
         };
         proxy::forward(&forwarder, &routed, body, entry).await
+    }
+
+    /// Says on an answer, whatever it is, what browsers may do with it.
+    fn decorate(&self, head: &request::Parts, entry: &mut Entry, response: &mut Response<Body>) {
+        let origin = head.headers.get(ORIGIN);
+        if let Some(cors) = self.cors(entry) {
+            cors.decorate(origin, response.headers_mut());
+            if cors.would_refuse(origin) {
+                entry.add_shadow(ErrorCode::OriginNotAllowed);
+            }
+        }
+        let careful = entry
+            .route()
+            .map_or(self.settings.security_headers, |route| {
+                self.snapshot.routes[route].security_headers
+            });
+        if careful {
+            security_headers::decorate(response.headers_mut());
+        }
     }
 
     /// The CORS policy for what has become of a request.
@@ -222,8 +275,8 @@ impl Handler {
     }
 
     /// Counts the request where its route has limits.
-    fn count(&self, arrival: &Arrival<'_>, route: usize) -> Verdict {
-        let Some(limits) = &self.snapshot.routes[route].rate_limits else {
+    fn count(&self, arrival: &Arrival<'_>, route: &Route) -> Verdict {
+        let Some(limits) = &route.rate_limits else {
             return Verdict::default();
         };
         let subject = Subject {
@@ -234,20 +287,80 @@ impl Handler {
         limiter.count(limits, &subject, arrival.started)
     }
 
-    fn authenticate(
+    /// Who the request is from, where the route asks.
+    async fn authenticate(
         &self,
-        head: &request::Parts,
-        route: usize,
-        started: Instant,
-    ) -> Result<(), Refusal> {
-        if !self.snapshot.routes[route].require_auth {
-            return Ok(());
-        }
-        let now = self.clock.unix_milliseconds(started) / 1000;
-        self.verifier
-            .verify(&head.headers, now)
-            .map_err(|error| Refusal::unauthorized(error.challenge()))
+        arrival: &Arrival<'_>,
+        path: &str,
+        route: &Route,
+        entry: &mut Entry,
+    ) -> Result<Option<Arc<Identity>>, Refusal> {
+        let Some(access) = &route.access else {
+            return Ok(None);
+        };
+        let asked = Asked {
+            head: arrival.head,
+            path,
+            client: arrival.address,
+            now: self.clock.seconds(arrival.started),
+        };
+        let admitted = self.authenticator.admit(access, &asked).await;
+        enforce(route, Policy::Auth, entry, admitted)
     }
+
+    /// Answers in a backend's place.
+    async fn serve(
+        &self,
+        service: Service,
+        arrival: &Arrival<'_>,
+        route: &Route,
+        body: Body,
+    ) -> Result<Response<Body>, Refusal> {
+        let authority = &self.snapshot.authority;
+        let issuer = &authority.issuer;
+        match service {
+            Service::Jwks => Ok(issuer.key_set()),
+            Service::Metadata => {
+                let (token, keys) = (&authority.token_path, &authority.keys_path);
+                Ok(issuer.metadata(token.as_deref(), keys.as_deref()))
+            }
+            Service::Token => {
+                let now = self.clock.unix_milliseconds(arrival.started) / 1000;
+                let (consumers, headers) = (authority.consumers.as_deref(), &arrival.head.headers);
+                let answer = Box::pin(issuer.answer(consumers, headers, body, now));
+                match timeout_at(arrival.started + route.timeout, answer).await {
+                    Ok(answer) => answer.map_err(Refusal::from),
+                    Err(_) => Err(ErrorCode::RequestTimeout.into()),
+                }
+            }
+        }
+    }
+}
+
+/// What a policy of the route has found. A policy that is tried out is logged, and lets everything pass.
+fn enforce<T: Default>(
+    route: &Route,
+    policy: Policy,
+    entry: &mut Entry,
+    found: Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    match found {
+        Err(refusal) if route.shadowed.contains(policy) => {
+            entry.add_shadow(refusal.code);
+            Ok(T::default())
+        }
+        found => found,
+    }
+}
+
+/// The body, which is not larger than the route allows.
+fn limit_size(route: &Route, entry: &mut Entry, body: Body) -> Result<Body, Refusal> {
+    if !route.shadowed.contains(Policy::Size) {
+        return Ok(size_limit::limited(body, route.max_body_size)?);
+    }
+    let (body, oversized) = size_limit::watched(body, route.max_body_size);
+    entry.watch(oversized);
+    Ok(body)
 }
 
 /// RFC 9110 §9.3.7: `OPTIONS *` asks whether the server is there.

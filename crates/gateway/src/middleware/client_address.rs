@@ -8,40 +8,55 @@ use ipnet::IpNet;
 /// The chain of addresses that a request has come through, the client's first.
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Whether `peer` may speak for others.
-pub(crate) fn is_trusted(peer: IpAddr, trusted_proxies: &[IpNet]) -> bool {
-    trusted_proxies
-        .iter()
-        .any(|network| network.contains(&peer))
+/// Who may speak for others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrustedProxies {
+    /// Proxies with these addresses; nobody where there are none.
+    Networks(Vec<IpNet>),
+    /// Whoever connects, and so many proxies in all: at least 1.
+    Hops(usize),
 }
 
-/// The address that the request comes from: the peer's; behind trusted proxies, the last one in `X-Forwarded-For`
-/// that is not a trusted proxy itself. Everything left of that one is what a client may have made up.
-pub(crate) fn client_address(
-    peer: IpAddr,
-    headers: &HeaderMap,
-    trusted_proxies: &[IpNet],
-) -> IpAddr {
-    let mut client = peer;
-    if !is_trusted(peer, trusted_proxies) {
-        return client;
-    }
-    let fields: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
-    let addresses = fields
-        .iter()
-        .rev()
-        .flat_map(|field| field.as_bytes().rsplit(|&byte| byte == b','));
-    for address in addresses {
-        // What a trusted proxy has passed on without understanding it says nothing; the last address stands.
-        let Some(address) = parse(address) else {
-            break;
-        };
-        client = address;
-        if !is_trusted(address, trusted_proxies) {
-            break;
+impl TrustedProxies {
+    /// Whether `peer`, who has connected, may speak for others.
+    pub(crate) fn trust(&self, peer: IpAddr) -> bool {
+        match self {
+            Self::Networks(networks) => networks.iter().any(|network| network.contains(&peer)),
+            Self::Hops(_) => true,
         }
     }
-    client
+
+    /// The address that a request of `peer` comes from.
+    ///
+    /// Behind proxies whose addresses are known it is the last one in `X-Forwarded-For` that is not theirs: everything
+    /// left of that one is what a client may have made up. Behind a known number of proxies it is the one so many places
+    /// from the right, each proxy having added who connected to it; where there are fewer the request has not come
+    /// through all of them, and the peer is the client.
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        if !self.trust(peer) {
+            return peer;
+        }
+        let fields: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
+        let mut addresses = fields
+            .iter()
+            .rev()
+            .flat_map(|field| field.as_bytes().rsplit(|&byte| byte == b','))
+            // What a proxy has passed on without understanding it says nothing, nor does what is left of it.
+            .map_while(parse);
+        match self {
+            Self::Hops(hops) => addresses.nth(hops - 1).unwrap_or(peer),
+            Self::Networks(_) => {
+                let mut client = peer;
+                for address in addresses {
+                    client = address;
+                    if !self.trust(address) {
+                        break;
+                    }
+                }
+                client
+            }
+        }
+    }
 }
 
 /// An address, with or without a port.
@@ -63,12 +78,16 @@ mod tests {
     use super::*;
 
     fn client(peer: &str, chain: &[&str]) -> String {
-        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
+        let trusted = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap());
+        client_of(&TrustedProxies::Networks(trusted.into()), peer, chain)
+    }
+
+    fn client_of(trusted: &TrustedProxies, peer: &str, chain: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for addresses in chain {
             headers.append(X_FORWARDED_FOR, addresses.parse().unwrap());
         }
-        client_address(peer.parse().unwrap(), &headers, &trusted).to_string()
+        trusted.client(peer.parse().unwrap(), &headers).to_string()
     }
 
     #[test]
@@ -102,5 +121,19 @@ mod tests {
             client("10.0.0.1", &["203.0.113.9, unknown, 10.0.0.2"]),
             "10.0.0.2"
         );
+    }
+
+    #[test]
+    fn behind_so_many_proxies_the_client_is_so_many_places_from_the_right() {
+        let behind =
+            |hops, chain: &[&str]| client_of(&TrustedProxies::Hops(hops), "192.0.2.1", chain);
+        let chain = ["203.0.113.9, 198.51.100.7", "198.51.100.8"];
+        assert_eq!(behind(1, &chain), "198.51.100.8");
+        assert_eq!(behind(2, &chain), "198.51.100.7");
+        assert_eq!(behind(3, &chain), "203.0.113.9");
+        // Not through all of them.
+        assert_eq!(behind(4, &chain), "192.0.2.1");
+        assert_eq!(behind(1, &[]), "192.0.2.1");
+        assert_eq!(behind(2, &["203.0.113.9, x"]), "192.0.2.1");
     }
 }

@@ -23,7 +23,7 @@ const TRUE: HeaderValue = HeaderValue::from_static("true");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
 /// What web pages of other origins may do with a route.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cors {
     /// Where they may come from.
     pub origins: Origins,
@@ -39,6 +39,8 @@ pub struct Cors {
     pub max_age: Option<HeaderValue>,
     /// Pages from the public network may use the route in a private one.
     pub private_network: bool,
+    /// It is tried out: what is not allowed is allowed all the same.
+    pub shadow: bool,
 }
 
 /// A browser's question before a request (Fetch §3.3.2).
@@ -77,16 +79,17 @@ impl Cors {
         preflight: &Preflight<'_>,
         headers: &HeaderMap,
     ) -> Result<Response<Body>, Refusal> {
-        if self.origins.allowed(preflight.origin).is_none() {
+        if self.allowed(preflight.origin).is_none() {
             return Err(ErrorCode::OriginNotAllowed.into());
         }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         let answer = response.headers_mut();
-        let methods = self.methods.as_ref().unwrap_or(preflight.method_name);
+        let methods = self.methods.as_ref().filter(|_| !self.shadow);
+        let methods = methods.unwrap_or(preflight.method_name);
         answer.insert(ACCESS_CONTROL_ALLOW_METHODS, methods.clone());
         let asked = headers.get(ACCESS_CONTROL_REQUEST_HEADERS);
-        if let Some(allowed) = self.headers.as_ref().or(asked) {
+        if let Some(allowed) = self.headers.as_ref().filter(|_| !self.shadow).or(asked) {
             answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed.clone());
         }
         if let Some(max_age) = &self.max_age {
@@ -102,6 +105,17 @@ impl Cors {
             ),
         );
         Ok(response)
+    }
+
+    /// Whether a page of `origin` would not be allowed to read answers, were the policy enforced.
+    pub(crate) fn would_refuse(&self, origin: Option<&HeaderValue>) -> bool {
+        self.shadow && origin.is_some_and(|origin| self.origins.allowed(origin).is_none())
+    }
+
+    /// The origin as an answer names it, where it is allowed.
+    fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
+        let tried_out = self.shadow.then(|| origin.clone());
+        self.origins.allowed(origin).or(tried_out)
     }
 
     /// Says on an answer, whatever it is, who may read it. `origin` is the request's.
@@ -120,7 +134,7 @@ impl Cors {
             Some(ANY)
         } else {
             vary_by_origin(answer);
-            origin.and_then(|origin| self.origins.allowed(origin))
+            origin.and_then(|origin| self.allowed(origin))
         };
         let Some(allowed) = allowed else {
             return;

@@ -3,8 +3,11 @@
 pub(crate) mod access_log;
 pub(crate) mod client_address;
 pub(crate) mod cors;
+pub(crate) mod ip_rules;
 pub(crate) mod origins;
 pub(crate) mod panics;
 pub(crate) mod rate_limit;
 pub(crate) mod request_id;
+pub(crate) mod security_headers;
 pub(crate) mod size_limit;
+pub(crate) mod underscores;

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use http::{Method, Response, StatusCode, request};
 use tokio::time::Instant;
+use wire::Body;
 use wire::client::{Connection, Failure, FailureKind, Home, OutgoingRequest, ResponsePolicy};
 use wire::head::ResponseLimits;
 use wire::server::Client;
-use wire::{Body, BodyError};
 
 use super::connect::connect;
 use super::fields::{asks_for_websocket, strip_answer};
 use super::forwarded::ClientSide;
 use super::pool::{Care, Pool, Pools};
 use super::request_head::{RequestFraming, RequestHead};
+use crate::auth::Identity;
 use crate::config::{Settings, Snapshot};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
@@ -27,6 +28,10 @@ pub(crate) struct Routed<'a> {
     pub(crate) path: &'a str,
     /// Index into the snapshot's routes.
     pub(crate) route: usize,
+    /// Index into the snapshot's upstreams.
+    pub(crate) upstream: usize,
+    /// Who it is from, where that is known.
+    pub(crate) identity: Option<&'a Identity>,
     pub(crate) side: &'a ClientSide,
     pub(crate) client: &'a Client,
     /// When the request's head had come.
@@ -50,10 +55,10 @@ pub(crate) async fn forward(
 ) -> Result<Response<Body>, Refusal> {
     let snapshot = forwarder.snapshot;
     let route = &snapshot.routes[request.route];
-    let upstream = &snapshot.upstreams[route.upstream];
+    let upstream = &snapshot.upstreams[request.upstream];
     let picked = upstream.balancer.pick();
     let endpoint = &upstream.endpoints[picked];
-    entry.set_endpoint(route.upstream, picked);
+    entry.set_endpoint(request.upstream, picked);
 
     let websocket = request.client.upgrades()
         && request.head.method == Method::GET
@@ -66,6 +71,7 @@ pub(crate) async fn forward(
         route,
         endpoint,
         side: request.side,
+        identity: request.identity,
         request_id: entry.request_id(),
         framing,
         expects_continue,
@@ -199,16 +205,6 @@ fn refusal(failure: Failure) -> Refusal {
             ErrorCode::UpstreamMalformed.into()
         }
         FailureKind::TimedOut => ErrorCode::UpstreamTimeout.into(),
-        FailureKind::RequestBody(BodyError::Malformed(reason)) => {
-            Refusal::from(ErrorCode::MalformedRequest)
-                .with_detail(format!("The body is malformed: {reason}."))
-        }
-        FailureKind::RequestBody(BodyError::Truncated) => {
-            Refusal::from(ErrorCode::MalformedRequest)
-                .with_detail("The body ended early.".to_owned())
-        }
-        FailureKind::RequestBody(BodyError::TimedOut) => ErrorCode::RequestTimeout.into(),
-        FailureKind::RequestBody(BodyError::TooLarge) => ErrorCode::BodyTooLarge.into(),
-        FailureKind::RequestBody(BodyError::Io(_)) => ErrorCode::ClientGone.into(),
+        FailureKind::RequestBody(error) => error.into(),
     }
 }

@@ -8,11 +8,11 @@ use wire::head::{BodyLength, RequestHead as Received};
 use super::fields::asks_for_websocket;
 use super::forwarded::ClientSide;
 use super::request_head::{RequestFraming, RequestHead};
-use crate::config::Snapshot;
+use crate::config::{Destination, Snapshot};
 use crate::router::{Criteria, Found, path};
 
 /// The head that the backend would get for a request from `peer` to `local`, whom nobody trusts to speak for others;
-/// none when the request has no route. Nothing is sent, and no token asked for.
+/// none when the request has no route to a backend. Nothing is sent, and no token asked for.
 #[must_use]
 pub fn preview(
     snapshot: &Snapshot,
@@ -37,7 +37,10 @@ pub fn preview(
         return None;
     };
     let route = &snapshot.routes[route];
-    let upstream = &snapshot.upstreams[route.upstream];
+    let Destination::Upstream(upstream) = route.destination else {
+        return None;
+    };
+    let upstream = &snapshot.upstreams[upstream];
     let mut out = Vec::new();
     RequestHead {
         head: &head,
@@ -45,6 +48,7 @@ pub fn preview(
         route,
         endpoint: &upstream.endpoints[upstream.balancer.pick()],
         side: &ClientSide::new(peer, local, false),
+        identity: None,
         request_id: &HeaderValue::from_static("preview"),
         framing: RequestFraming::of(length, &head.method),
         expects_continue,

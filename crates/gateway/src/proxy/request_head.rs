@@ -7,6 +7,7 @@ use wire::head::{push_field, push_request_line};
 use super::fields::{Nominated, accepts_trailers, is_dropped_from_request, speaks_for_a_proxy};
 use super::forwarded::{self, ClientSide};
 use super::join::join;
+use crate::auth::Identity;
 use crate::config::Route;
 use crate::middleware::request_id::X_REQUEST_ID;
 use crate::upstream::Endpoint;
@@ -20,6 +21,8 @@ pub(super) struct RequestHead<'a> {
     pub(super) route: &'a Route,
     pub(super) endpoint: &'a Endpoint,
     pub(super) side: &'a ClientSide,
+    /// Who the request is from, where that is known.
+    pub(super) identity: Option<&'a Identity>,
     pub(super) request_id: &'a HeaderValue,
     pub(super) framing: RequestFraming,
     pub(super) expects_continue: bool,
@@ -52,12 +55,17 @@ impl RequestHead<'_> {
     /// Appends the head, with its empty line.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let (head, route) = (self.head, self.route);
+        let query = head.uri.query();
+        let shown = query.and_then(|query| route.hidden.without_parameters(query));
         push_request_line(out, &head.method, |out| {
             join(
                 &self.endpoint.target.base_path,
                 route.stripped_segments,
                 self.path,
-                head.uri.query(),
+                match &shown {
+                    Some(shown) => Some(&**shown).filter(|shown| !shown.is_empty()),
+                    None => query,
+                },
                 out,
             );
         });
@@ -71,9 +79,21 @@ impl RequestHead<'_> {
         for (name, value) in &head.headers {
             let dropped = is_dropped_from_request(name)
                 || (!self.side.trusted && speaks_for_a_proxy(name))
-                || nominated.contain(name);
-            if !dropped {
-                push_field(out, name, value.as_bytes());
+                || nominated.contain(name)
+                || route.withholds(name);
+            if dropped {
+                continue;
+            }
+            match route.hidden.without_cookies(name, value.as_bytes()) {
+                None => push_field(out, name, value.as_bytes()),
+                Some(shown) if shown.is_empty() => {}
+                Some(shown) => push_field(out, name, &shown),
+            }
+        }
+        for claim in &route.claims {
+            let claims = self.identity.map(|identity| &identity.claims);
+            if let Some(value) = claims.and_then(|claims| claim.value(claims)) {
+                push_field(out, &claim.field, &value);
             }
         }
         forwarded::push_fields(out, &head.headers, self.side);

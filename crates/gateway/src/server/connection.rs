@@ -12,7 +12,6 @@ use super::http2;
 use crate::config::Settings;
 use crate::handler::Handler;
 use crate::middleware::access_log::Exchange;
-use crate::middleware::client_address::is_trusted;
 use crate::proxy::ClientSide;
 
 /// Limits of client connections, from the settings.
@@ -68,7 +67,7 @@ impl ClientService {
     /// For a connection from `peer` to `local`.
     pub(super) fn new(handler: &Rc<Handler>, peer: SocketAddr, local: SocketAddr) -> Self {
         let peer = peer.ip().to_canonical();
-        let trusted = is_trusted(peer, &handler.settings.trusted_proxies);
+        let trusted = handler.settings.trusted_proxies.trust(peer);
         Self {
             handler: Rc::clone(handler),
             side: ClientSide::new(peer, local, trusted),

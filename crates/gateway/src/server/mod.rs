@@ -6,8 +6,10 @@
 mod connection;
 mod descriptors;
 mod http2;
+mod http_client;
 mod listener;
 mod shutdown;
+mod supervisor;
 mod worker;
 
 use std::io::{self, IsTerminal};
@@ -18,7 +20,7 @@ use std::sync::atomic::AtomicUsize;
 use tokio::sync::watch;
 
 use crate::admin;
-use crate::config::{AccessLog, AccessLogFormat, Settings, Snapshot};
+use crate::config::{AccessLog, AccessLogFormat, Route, Settings, Snapshot};
 use crate::middleware::access_log::{Sink, SinkError, Style};
 
 pub(crate) use shutdown::Phase;
@@ -71,6 +73,9 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// The gateway cannot send requests of its own.
+    #[error("cannot set up the client for issuers and services: {0}")]
+    HttpClient(reqwest::Error),
     /// A worker has ended although nobody told it to.
     #[error("a worker has stopped unexpectedly")]
     WorkerLost,
@@ -119,6 +124,9 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
     let sink = open_sink(&settings)?;
     let style = style(&settings);
 
+    keep_keys_fresh(&snapshot)?;
+    let asks_services = snapshot.routes.iter().any(Route::asks_a_service);
+
     let (phase, _) = watch::channel(Phase::Serving);
     let open_connections = Arc::new(AtomicUsize::new(0));
     let mut workers = Vec::new();
@@ -127,6 +135,7 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         let worker = Worker {
             settings: Arc::clone(&settings),
             snapshot: Arc::clone(&snapshot),
+            services: asks_services.then(http_client::new).transpose()?,
             listener,
             phase: phase.subscribe(),
             sink: sink.as_ref().map(Sink::handle),
@@ -149,6 +158,23 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         sink.close();
     }
     result
+}
+
+/// Fetches the keys of issuers that publish them, in the background.
+fn keep_keys_fresh(snapshot: &Snapshot) -> Result<(), StartError> {
+    let keys = &snapshot.authority.remote_keys;
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let client = http_client::new()?;
+    for keys in keys {
+        let (keys, client) = (Arc::clone(keys), client.clone());
+        supervisor::supervise("keys of an issuer", move || {
+            let (keys, client) = (Arc::clone(&keys), client.clone());
+            async move { keys.keep_fresh(&client).await }
+        });
+    }
+    Ok(())
 }
 
 fn announce(

@@ -22,7 +22,7 @@ use wire::server::Drain;
 use super::StartError;
 use super::connection::{self, ClientService, Limits};
 use super::shutdown::Phase;
-use crate::auth::Verifier;
+use crate::auth::Authenticator;
 use crate::config::{Settings, Snapshot};
 use crate::handler::{Clock, Handler};
 use crate::middleware::access_log::{AccessLog, SinkHandle, Style};
@@ -40,6 +40,8 @@ const REPORT_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Worker {
     pub(super) settings: Arc<Settings>,
     pub(super) snapshot: Arc<Snapshot>,
+    /// For services that decide, where a route has one.
+    pub(super) services: Option<reqwest::Client>,
     pub(super) listener: std::net::TcpListener,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) sink: Option<SinkHandle>,
@@ -117,7 +119,12 @@ impl Worker {
             Err(error) => return tracing::error!(%error, "worker cannot listen"),
         };
         let connections = Rc::new(Connections {
-            handler: Rc::new(handler(&self.settings, &self.snapshot, access_log)),
+            handler: Rc::new(handler(
+                &self.settings,
+                &self.snapshot,
+                self.services,
+                access_log,
+            )),
             limits: Limits::from(&*self.settings),
             drain: Drain::default(),
             open: Cell::new(0),
@@ -145,6 +152,7 @@ impl Worker {
 fn handler(
     settings: &Arc<Settings>,
     snapshot: &Arc<Snapshot>,
+    services: Option<reqwest::Client>,
     access_log: &Rc<AccessLog>,
 ) -> Handler {
     let limits = PoolLimits {
@@ -153,10 +161,7 @@ fn handler(
         lifetime: settings.upstream_pool.max_lifetime,
     };
     Handler {
-        verifier: Verifier::new(
-            settings.jwt.secret.expose().as_bytes(),
-            &settings.jwt.issuer,
-        ),
+        authenticator: Authenticator::new(services),
         pools: Pools::new(snapshot.pools, limits),
         access_log: Rc::clone(access_log),
         clock: Clock::new(),
@@ -170,6 +175,7 @@ async fn sweep(handler: Rc<Handler>) {
     loop {
         interval.tick().await;
         handler.pools.sweep();
+        handler.authenticator.sweep(handler.clock.now());
     }
 }
 

@@ -4,13 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
+use ipnet::IpNet;
 use load_balancer::WeightedRoundRobin;
 
-use super::document::{Document, Step};
+use super::auth::{CheckedAccess, Issuers};
 use super::rate_limits::Limits;
-use super::written::{Matcher, Route as Written, Size, WrittenTarget};
-use crate::config::{Finding, Settings, size};
+use super::written::{
+    IpRules as WrittenRules, Matcher, Route as Written, Shadow, Size, WrittenTarget,
+};
+use crate::auth::Service;
+use crate::config::document::{Document, Step};
+use crate::config::network::network;
+use crate::config::{Finding, Policy, Settings, Shadowed, size};
 use crate::middleware::cors::Cors;
+use crate::middleware::ip_rules::IpRules;
 use crate::middleware::rate_limit::RouteLimits;
 use crate::router::{
     HeaderMatch, HostPattern, PathPattern, QueryMatch, RouteMatch, ValueMatch, path,
@@ -26,12 +33,23 @@ pub(super) struct Checked {
     pub(super) targets: Vec<(Target, u32)>,
     pub(super) strip_prefix: Box<str>,
     pub(super) preserve_host: bool,
-    pub(super) require_auth: bool,
+    pub(super) service: Option<Service>,
+    pub(super) access: CheckedAccess,
+    pub(super) ip: Option<IpRules>,
     pub(super) cacheable: bool,
     pub(super) cors: Option<Arc<Cors>>,
     pub(super) rate_limits: Option<RouteLimits>,
     pub(super) max_body_size: u64,
     pub(super) timeout: Duration,
+    pub(super) security_headers: bool,
+    pub(super) shadowed: Shadowed,
+}
+
+/// What all routes of a file may refer to.
+pub(super) struct Shared<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) limits: Limits,
+    pub(super) issuers: &'a Issuers,
 }
 
 /// Checks one route.
@@ -57,20 +75,32 @@ impl Check<'_> {
     pub(super) fn route(
         &mut self,
         mut written: Written,
-        settings: &Settings,
-        limits: &mut Limits,
+        shared: &mut Shared<'_>,
     ) -> Option<Checked> {
         let before = self.findings.len();
+        let settings = shared.settings;
+        let service = self.service(&written);
         let path = PathPattern::parse(&written.path)
             .map_err(|error| self.say(&[Step::Key("path")], &error.to_string()));
         let hosts = self.hosts(written.hosts.as_deref().unwrap_or_default());
-        let methods = self.methods(written.methods.as_deref().unwrap_or_default());
+        let methods = match service {
+            Some(service) => service.methods().into(),
+            None => self.methods(written.methods.as_deref().unwrap_or_default()),
+        };
         let headers = self.headers(&written);
         let query = self.query(&written);
         let targets = self.targets(&written, settings);
         let strip_prefix = self.strip_prefix(&written, path.as_ref().ok());
-        let cors = self.cors(written.cors.as_ref(), settings);
-        let rate_limits = self.rate_limits(written.rate_limit.take(), limits);
+        let shadowed = self.shadowed(written.shadow.as_ref());
+        let cors = self.cors(written.cors.as_ref(), shadowed, settings);
+        let rate_limits = self.rate_limits(written.rate_limit.take(), &mut shared.limits);
+        let ip = written.ip.as_ref().map(|rules| self.ip_rules(rules));
+        let access = self.access(
+            written.require_auth,
+            written.auth.take(),
+            &written.forward_claims,
+            shared.issuers,
+        );
         let max_body_size = self.max_body_size(&written, settings);
         let (Ok(path), true) = (path, self.findings.len() == before) else {
             return None;
@@ -88,7 +118,9 @@ impl Check<'_> {
             targets,
             strip_prefix,
             preserve_host: written.preserve_host,
-            require_auth: written.require_auth,
+            service,
+            access,
+            ip,
             cacheable: written.cacheable,
             cors,
             rate_limits,
@@ -96,7 +128,92 @@ impl Check<'_> {
             timeout: written
                 .timeout
                 .map_or(settings.timeouts.request, Duration::from_secs_f64),
+            security_headers: written
+                .security_headers
+                .unwrap_or(settings.security_headers),
+            shadowed,
         })
+    }
+
+    fn service(&mut self, written: &Written) -> Option<Service> {
+        let name = written.service.as_deref()?;
+        let services = [Service::Token, Service::Jwks, Service::Metadata];
+        let service = services.into_iter().find(|service| service.name() == name);
+        if service.is_none() {
+            let known = services.map(Service::name).join(", ");
+            let message = format!("\"{name}\" is not a service of the gateway; there are {known}");
+            self.say(&[Step::Key("service")], &message);
+        }
+        for (key, is_there) in [
+            ("targetURL", written.target_url.is_some()),
+            ("targets", written.targets.is_some()),
+            ("stripPrefix", written.strip_prefix.is_some()),
+            ("methods", written.methods.is_some()),
+        ] {
+            if is_there {
+                let message =
+                    format!("\"{key}\" means nothing where the gateway answers itself; remove it");
+                self.say(&[Step::Key(key)], &message);
+            }
+        }
+        service
+    }
+
+    fn shadowed(&mut self, written: Option<&Shadow>) -> Shadowed {
+        const POLICIES: [(&str, Policy); 5] = [
+            ("ip", Policy::Address),
+            ("cors", Policy::Cors),
+            ("rateLimit", Policy::RateLimit),
+            ("maxBodySize", Policy::Size),
+            ("auth", Policy::Auth),
+        ];
+        let mut shadowed = Shadowed::default();
+        match written {
+            None | Some(Shadow::Switch(false)) => {}
+            Some(Shadow::Switch(true)) => {
+                for (_, policy) in POLICIES {
+                    shadowed = shadowed.with(policy);
+                }
+            }
+            Some(Shadow::Some(names)) => {
+                for (index, name) in names.iter().enumerate() {
+                    match POLICIES.iter().find(|(known, _)| known == name) {
+                        Some((_, policy)) => shadowed = shadowed.with(*policy),
+                        None => {
+                            let known = POLICIES.map(|(name, _)| name).join(", ");
+                            let message =
+                                format!("\"{name}\" cannot be tried out; there are {known}");
+                            self.say(&[Step::Key("shadow"), Step::Index(index)], &message);
+                        }
+                    }
+                }
+            }
+        }
+        shadowed
+    }
+
+    fn ip_rules(&mut self, written: &WrittenRules) -> IpRules {
+        let at = |key| [Step::Key("ip"), Step::Key(key)];
+        IpRules {
+            allow: self.networks(&at("allow"), &written.allow),
+            deny: self.networks(&at("deny"), &written.deny),
+        }
+    }
+
+    /// Networks, and single addresses as networks of one.
+    fn networks(&mut self, at: &[Step<'_>], texts: &[String]) -> Box<[IpNet]> {
+        let mut networks = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            match network(text) {
+                Ok(network) => networks.push(network),
+                Err(message) => {
+                    let at: Vec<Step<'_>> =
+                        at.iter().copied().chain([Step::Index(index)]).collect();
+                    self.say(&at, &message);
+                }
+            }
+        }
+        networks.into()
     }
 
     fn hosts(&mut self, hosts: &[String]) -> Box<[HostPattern]> {

@@ -1,17 +1,20 @@
 //! From the written routes to the compiled snapshot, with every error on the way.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use load_balancer::WeightedRoundRobin;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::check::{Check, Checked};
-use super::document::{Document, Step};
+use super::auth::Issuers;
+use super::check::{Check, Checked, Shared};
 use super::rate_limits::Limits;
-use super::structure::Structure;
 use super::written::Route as Written;
-use crate::config::{Finding, Route, Settings, Snapshot};
+use crate::auth::{Authority, Consumers, Service, TokenIssuer};
+use crate::config::document::{Document, Step};
+use crate::config::structure::Structure;
+use crate::config::{Destination, Finding, Route, Settings, Snapshot};
 use crate::middleware::rate_limit::RateLimits;
 use crate::router::Router;
 use crate::upstream::{Endpoint, Host, Upstream};
@@ -23,16 +26,29 @@ pub(in crate::config) struct Compiled {
     pub(in crate::config) warnings: Vec<Finding>,
 }
 
+/// What a routes file may refer to, from other files.
+#[derive(Debug)]
+pub(in crate::config) struct Credentials {
+    pub(in crate::config) issuer: TokenIssuer,
+    pub(in crate::config) consumers: Option<Arc<Consumers>>,
+}
+
 /// Compiles a routes file, or tells everything that is wrong with it.
 pub(in crate::config) fn compile(
     document: &Document<'_>,
     settings: &Settings,
+    credentials: Credentials,
 ) -> Result<Compiled, Vec<Finding>> {
     let schema = super::schema_value();
     let mut findings = Structure::new(document, &schema).check();
     let mut checked = Vec::new();
     let root: Value = serde_json::from_str(document.text()).unwrap_or_default();
-    let mut limits = Limits::shared(document, &root, &mut findings);
+    let issuers = Issuers::new(document, &root, settings, &credentials, &mut findings);
+    let mut shared = Shared {
+        settings,
+        limits: Limits::shared(document, &root, &mut findings),
+        issuers: &issuers,
+    };
     for (index, value) in routes(&root).iter().enumerate() {
         // A route whose structure is wrong has its findings already.
         if let Ok(written) = Written::deserialize(value) {
@@ -41,7 +57,7 @@ pub(in crate::config) fn compile(
                 index,
                 findings: &mut findings,
             };
-            checked.extend(check.route(written, settings, &mut limits));
+            checked.extend(check.route(written, &mut shared));
         }
     }
     check_names(document, &checked, &mut findings);
@@ -68,8 +84,9 @@ pub(in crate::config) fn compile(
     match router {
         Ok(router) if findings.is_empty() => {
             let warnings = warnings(document, &router, &checked, settings);
+            let authority = authority(credentials, &issuers, &checked);
             Ok(Compiled {
-                snapshot: assemble(router, checked, limits, settings),
+                snapshot: assemble(router, checked, shared.limits, authority, settings),
                 warnings,
             })
         }
@@ -81,10 +98,13 @@ pub(in crate::config) fn compile(
 }
 
 /// The configuration where there is no routes file: everything goes to the default backends.
-pub(in crate::config) fn default_route(settings: &Settings) -> Result<Snapshot, Vec<Finding>> {
+pub(in crate::config) fn default_route(
+    settings: &Settings,
+    credentials: Credentials,
+) -> Result<Snapshot, Vec<Finding>> {
     let text = r#"{"routes": [{"path": "/{*path}", "name": "default"}]}"#;
     let document = Document::parse("default routes", text).map_err(|finding| vec![finding])?;
-    compile(&document, settings).map(|compiled| compiled.snapshot)
+    compile(&document, settings, credentials).map(|compiled| compiled.snapshot)
 }
 
 /// The elements of `routes`, whatever they are.
@@ -138,9 +158,15 @@ fn warnings(
         })
         .collect();
     for route in routes {
-        if route.require_auth && settings.jwt.secret.is_default() {
+        if route.access.is_public {
             let message = "JWT_SECRET is the documented default: anybody can make tokens for this route; set your own";
             warnings.push(warn(route.index, "requireAuth", message));
+        }
+        let is_url = settings.jwt.issuer.starts_with("https://");
+        if route.service == Some(Service::Metadata) && !is_url {
+            let message =
+                "JWT_ISSUER is not an https:// URL, as metadata must name it (RFC 8414 §2)";
+            warnings.push(warn(route.index, "service", message));
         }
         if route.cacheable {
             warnings.push(warn(
@@ -154,7 +180,27 @@ fn warnings(
     warnings
 }
 
-fn assemble(router: Router, routes: Vec<Checked>, limits: Limits, settings: &Settings) -> Snapshot {
+fn authority(credentials: Credentials, issuers: &Issuers, routes: &[Checked]) -> Authority {
+    let path = |service| {
+        let route = routes.iter().find(|route| route.service == Some(service));
+        route.map(|route| route.matched.path.to_string().into())
+    };
+    Authority {
+        token_path: path(Service::Token),
+        keys_path: path(Service::Jwks),
+        issuer: credentials.issuer,
+        consumers: credentials.consumers,
+        remote_keys: issuers.remote_keys(),
+    }
+}
+
+fn assemble(
+    router: Router,
+    routes: Vec<Checked>,
+    limits: Limits,
+    authority: Authority,
+    settings: &Settings,
+) -> Snapshot {
     let mut names: HashSet<Box<str>> = routes
         .iter()
         .filter_map(|route| route.name.as_deref().map(Into::into))
@@ -182,23 +228,34 @@ fn assemble(router: Router, routes: Vec<Checked>, limits: Limits, settings: &Set
         let Ok(balancer) = WeightedRoundRobin::new(&weights) else {
             continue;
         };
+        let destination = match route.service {
+            Some(service) => Destination::Service(service),
+            None => Destination::Upstream(upstreams.len()),
+        };
         compiled.push(Route {
             name,
-            upstream: upstreams.len(),
+            destination,
             stripped_segments: route.strip_prefix.matches('/').count(),
             strip_prefix: route.strip_prefix,
             preserve_host: route.preserve_host,
-            require_auth: route.require_auth,
+            access: route.access.access,
+            claims: route.access.claims,
+            hidden: route.access.hidden,
+            ip: route.ip,
             cacheable: route.cacheable,
             cors: route.cors,
             rate_limits: route.rate_limits,
             max_body_size: route.max_body_size,
             timeout: route.timeout,
+            security_headers: route.security_headers,
+            shadowed: route.shadowed,
         });
-        upstreams.push(Upstream {
-            endpoints,
-            balancer,
-        });
+        if route.service.is_none() {
+            upstreams.push(Upstream {
+                endpoints,
+                balancer,
+            });
+        }
     }
     Snapshot {
         router,
@@ -210,6 +267,7 @@ fn assemble(router: Router, routes: Vec<Checked>, limits: Limits, settings: &Set
             settings.rate_limit_fields,
             settings.rate_limit_keys,
         ),
+        authority,
     }
 }
 

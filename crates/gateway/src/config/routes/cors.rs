@@ -5,9 +5,9 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::check::Check;
-use super::document::Step;
 use super::written::{Cors as Written, CorsPolicy};
-use crate::config::Settings;
+use crate::config::document::Step;
+use crate::config::{Policy, Settings, Shadowed};
 use crate::middleware::cors::Cors;
 use crate::middleware::origins::Origins;
 
@@ -16,6 +16,28 @@ const KEY: Step<'static> = Step::Key("cors");
 impl Check<'_> {
     /// The policy of a route: its own, or the general one.
     pub(super) fn cors(
+        &mut self,
+        written: Option<&Written>,
+        shadowed: Shadowed,
+        settings: &Settings,
+    ) -> Option<Arc<Cors>> {
+        let policy = self.enforced_cors(written, settings)?;
+        if !shadowed.contains(Policy::Cors) {
+            return Some(policy);
+        }
+        if policy.credentials {
+            self.say(
+                &[KEY, Step::Key("credentials")],
+                "credentials cannot be allowed while \"cors\" is in \"shadow\", which allows any origin",
+            );
+        }
+        Some(Arc::new(Cors {
+            shadow: true,
+            ..(*policy).clone()
+        }))
+    }
+
+    fn enforced_cors(
         &mut self,
         written: Option<&Written>,
         settings: &Settings,
@@ -85,6 +107,7 @@ impl Check<'_> {
             credentials: policy.credentials,
             max_age: policy.max_age.map(HeaderValue::from),
             private_network: policy.private_network,
+            shadow: false,
         })
     }
 

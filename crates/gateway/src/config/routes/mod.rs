@@ -1,63 +1,24 @@
 //! The routes file: as written, as checked, as served.
 
+mod auth;
 mod check;
 mod compile;
 mod cors;
-mod document;
 mod rate_limits;
-mod structure;
 mod written;
 
-pub(super) use compile::{Compiled, compile, default_route};
-pub(super) use document::Document;
+pub(super) use compile::{Compiled, Credentials, compile, default_route};
 
-use schemars::generate::SchemaSettings;
-use schemars::transform::{Transform, transform_subschemas};
 use serde_json::Value;
+
+use super::schema::{of, text};
 
 /// The JSON Schema of the routes file, as text.
 #[must_use]
 pub fn schema() -> String {
-    let mut text = serde_json::to_string_pretty(&schema_value()).unwrap_or_default();
-    text.push('\n');
-    text
+    text(&schema_value())
 }
 
 fn schema_value() -> Value {
-    SchemaSettings::draft2020_12()
-        .with_transform(WithoutNull)
-        .into_generator()
-        .into_root_schema_for::<written::RoutesFile>()
-        .to_value()
-}
-
-/// An optional key may be left out; it may not be `null`.
-#[derive(Debug, Clone)]
-struct WithoutNull;
-
-impl Transform for WithoutNull {
-    fn transform(&mut self, schema: &mut schemars::Schema) {
-        transform_subschemas(self, schema);
-        let Some(object) = schema.as_object_mut() else {
-            return;
-        };
-        if object.get("default").is_some_and(Value::is_null) {
-            object.remove("default");
-        }
-        if let Some(Value::Array(types)) = object.get_mut("type") {
-            types.retain(|name| name != "null");
-            if let [only] = &types[..] {
-                let only = only.clone();
-                object.insert("type".to_owned(), only);
-            }
-        }
-        if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
-            choices.retain(|choice| choice.get("type").is_none_or(|name| name != "null"));
-            if let [Value::Object(only)] = &choices[..] {
-                let only = only.clone();
-                object.remove("anyOf");
-                object.extend(only);
-            }
-        }
-    }
+    of::<written::RoutesFile>()
 }

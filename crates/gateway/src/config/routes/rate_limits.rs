@@ -9,10 +9,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::check::Check;
-use super::document::{Document, Step};
 use super::written::{
     By, Period, RateLimit as Written, RateLimitItem, RateLimits as WrittenLimits,
 };
+use crate::config::document::{Document, Step};
+use crate::config::network::network;
 use crate::config::{Finding, duration};
 use crate::middleware::rate_limit::{Part, RateLimit, RouteLimits};
 
@@ -253,13 +254,9 @@ impl LimitCheck<'_> {
     fn networks(&mut self, exempt: &[String]) -> Box<[ipnet::IpNet]> {
         let mut networks = Vec::new();
         for (index, text) in exempt.iter().enumerate() {
-            let address = || text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from);
-            match text.parse::<ipnet::IpNet>().or_else(|_| address()) {
+            match network(text) {
                 Ok(network) => networks.push(network),
-                Err(_) => self.say(
-                    &[Step::Key("exempt"), Step::Index(index)],
-                    &format!("\"{text}\" must be an address or a network such as 10.0.0.0/8"),
-                ),
+                Err(message) => self.say(&[Step::Key("exempt"), Step::Index(index)], &message),
             }
         }
         networks.into()

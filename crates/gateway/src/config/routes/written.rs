@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::auth::{Auth, ForwardClaims, Issuer};
+
 /// Where requests go. The most specific route that fits a request gets it, whatever the order in this file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -19,6 +21,10 @@ pub(super) struct RoutesFile {
     #[serde(default)]
     #[allow(dead_code, reason = "they are read one by one, as routes are")]
     pub(super) rate_limits: BTreeMap<String, RateLimit>,
+    /// Those whose tokens are believed, by name. "gateway" is the gateway itself.
+    #[serde(default)]
+    #[allow(dead_code, reason = "they are read one by one, as routes are")]
+    pub(super) issuers: BTreeMap<String, Issuer>,
     /// The routes.
     #[allow(
         dead_code,
@@ -61,9 +67,18 @@ pub(super) struct Route {
     /// The client's Host goes to the backend, instead of the target's.
     #[serde(default)]
     pub(super) preserve_host: bool,
-    /// A valid JWT is needed.
+    /// What the gateway answers itself, in place of a backend: "token" (the token endpoint), "jwks" (the keys of our own
+    /// tokens) or "metadata" (of both).
+    pub(super) service: Option<String>,
+    /// A valid JWT is needed, or what "auth" says; true where "auth" is given.
+    pub(super) require_auth: Option<bool>,
+    /// What exactly a client must show, and what must be true of it.
+    pub(super) auth: Option<Auth>,
+    /// Fields for the backend, each with the claim that it holds. A client's own fields of these names are dropped.
     #[serde(default)]
-    pub(super) require_auth: bool,
+    pub(super) forward_claims: ForwardClaims,
+    /// The addresses that may use the route.
+    pub(super) ip: Option<IpRules>,
     /// Responses may be cached. Without effect in this version.
     #[serde(default)]
     pub(super) cacheable: bool,
@@ -79,6 +94,33 @@ pub(super) struct Route {
     /// request's body arrives does not count.
     #[schemars(range(min = 0.001, max = 86400.0))]
     pub(super) timeout: Option<f64>,
+    /// Answers tell browsers to be careful; SECURITY_HEADERS where it is not given.
+    pub(super) security_headers: Option<bool>,
+    /// What is tried out, and refuses nobody: a list of "ip", "cors", "rateLimit", "maxBodySize" and "auth", or true for
+    /// all of them. What would have been refused stands in the access log.
+    pub(super) shadow: Option<Shadow>,
+}
+
+/// Addresses and networks, such as "192.0.2.1" or "10.0.0.0/8".
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct IpRules {
+    /// Only these may use the route; all where none is given.
+    #[serde(default)]
+    pub(super) allow: Vec<String>,
+    /// These may not, even if they are allowed.
+    #[serde(default)]
+    pub(super) deny: Vec<String>,
+}
+
+/// What is tried out.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Shadow {
+    /// All policies, or none.
+    Switch(bool),
+    /// These.
+    Some(Vec<String>),
 }
 
 /// A target URL, or an object with its weight.

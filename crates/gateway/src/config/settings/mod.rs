@@ -15,10 +15,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
+use crate::middleware::client_address::TrustedProxies;
 use crate::middleware::cors::Cors;
 use crate::middleware::rate_limit::RateLimitFields;
+use crate::middleware::underscores::UnderscoreHeaders;
 use crate::upstream::Target;
 use source::Reader;
 
@@ -49,8 +49,16 @@ pub struct Settings {
     pub rate_limit_fields: RateLimitFields,
     /// `RATE_LIMIT_KEYS`: clients that are counted at once.
     pub rate_limit_keys: usize,
-    /// `TRUSTED_PROXIES`: whose word on other addresses is taken.
-    pub trusted_proxies: Vec<IpNet>,
+    /// `TRUSTED_PROXIES`, `TRUSTED_PROXY_HOPS`: whose word on other addresses is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// `UNDERSCORE_HEADERS`.
+    pub underscore_headers: UnderscoreHeaders,
+    /// `SECURITY_HEADERS`.
+    pub security_headers: bool,
+    /// `CONSUMERS_FILE`.
+    pub consumers_file: Option<PathBuf>,
+    /// `API_KEY_SECRET`.
+    pub api_key_secret: Option<Secret>,
     /// `ENABLE_METRICS`.
     pub enable_metrics: bool,
     /// `ENABLE_CACHING`.
@@ -80,8 +88,12 @@ pub struct JwtSettings {
     pub secret: Secret,
     /// `JWT_ISSUER`.
     pub issuer: String,
+    /// `JWT_SIGNING_KEY`: a file.
+    pub signing_key: Option<PathBuf>,
     /// `JWT_EXPIRATION`.
     pub expiration: Duration,
+    /// `JWT_LEEWAY`.
+    pub leeway: Duration,
 }
 
 /// Text that is never shown.
@@ -164,6 +176,14 @@ pub struct UpstreamPool {
     pub max_idle: usize,
 }
 
+impl JwtSettings {
+    /// Whether tokens are signed with nothing but the documented default.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.signing_key.is_none() && self.secret.is_default()
+    }
+}
+
 impl Secret {
     /// The text itself; not for logs.
     #[must_use]
@@ -206,12 +226,18 @@ impl Settings {
             jwt: JwtSettings {
                 secret: Secret(read.value("JWT_SECRET", v::text)),
                 issuer: read.value("JWT_ISSUER", v::text),
+                signing_key: read.value("JWT_SIGNING_KEY", v::optional_path),
                 expiration: read.value("JWT_EXPIRATION", v::long_duration),
+                leeway: read.value("JWT_LEEWAY", v::leeway),
             },
             cors: read.value("ALLOWED_ORIGINS", v::cors),
             rate_limit_fields: read.value("RATE_LIMIT_FIELDS", v::rate_limit_fields),
             rate_limit_keys: read.value("RATE_LIMIT_KEYS", v::key_count),
-            trusted_proxies: read.value("TRUSTED_PROXIES", v::networks),
+            trusted_proxies: read.trusted_proxies(),
+            underscore_headers: read.value("UNDERSCORE_HEADERS", v::underscore_headers),
+            security_headers: read.value("SECURITY_HEADERS", v::switch),
+            consumers_file: read.value("CONSUMERS_FILE", v::optional_path),
+            api_key_secret: read.value("API_KEY_SECRET", v::optional_text).map(Secret),
             enable_metrics: read.value("ENABLE_METRICS", v::switch),
             enable_caching: read.value("ENABLE_CACHING", v::switch),
             cache_ttl: read.value("CACHE_TTL", v::long_duration_or_zero),

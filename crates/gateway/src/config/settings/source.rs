@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::table::{SETTINGS, Setting};
 use super::values;
 use crate::config::Finding;
+use crate::middleware::client_address::TrustedProxies;
 use crate::upstream::Target;
 
 /// Values as given: flag before environment before `.env` file before default.
@@ -34,7 +35,8 @@ impl fmt::Debug for Given {
 enum Origin {
     Flag,
     Environment,
-    File(PathBuf),
+    /// With the number of its line, from 1.
+    File(PathBuf, usize),
 }
 
 /// A value that is not allowed.
@@ -67,13 +69,15 @@ impl fmt::Display for Origin {
         match self {
             Self::Flag => formatter.write_str("flag"),
             Self::Environment => formatter.write_str("environment"),
-            Self::File(path) => write!(formatter, "{}", path.display()),
+            Self::File(path, line) => write!(formatter, "{}:{line}", path.display()),
         }
     }
 }
 
 impl Sources {
-    /// Values from a `.env` file, the environment and flags. There need not be a `.env` file. An empty value is none.
+    /// Values from a `.env` file, the environment and flags. There need not be a `.env` file. An empty value is none, but
+    /// for a secret that has a default: a variable that was to hold it, and does not, must not lead to what everybody
+    /// knows.
     ///
     /// # Errors
     /// When there is a file, and it cannot be read or is malformed.
@@ -111,18 +115,35 @@ impl Sources {
                 ))
             })?;
             if let Some(setting) = SETTINGS.iter().find(|setting| setting.variable == name) {
-                self.add(setting, Some(value), Origin::File(path.to_owned()));
+                let line = line_of(&text, setting.variable);
+                self.add(setting, Some(value), Origin::File(path.to_owned(), line));
             }
         }
         Ok(())
     }
 
     fn add(&mut self, setting: &Setting, value: Option<String>, origin: Origin) {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
+        let must_be_given = setting.secret && !setting.default.is_empty();
+        if let Some(value) = value.filter(|value| must_be_given || !value.is_empty()) {
             self.values
                 .insert(setting.variable, Given { value, origin });
         }
     }
+}
+
+/// The last line of a `.env` file that sets `variable`.
+fn line_of(text: &str, variable: &str) -> usize {
+    let sets = |line: &str| {
+        let line = line.trim_start();
+        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+        line.strip_prefix(variable)
+            .is_some_and(|rest| rest.trim_start().starts_with('='))
+    };
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| sets(line))
+        .last()
+        .map_or(1, |(index, _)| index + 1)
 }
 
 /// Takes values out of their sources, and gathers what is wrong with them.
@@ -151,7 +172,12 @@ impl<'a> Reader<'a> {
             .find(|setting| setting.variable == variable)
             .expect("every setting is in the table");
         if let Some(Given { value, origin }) = self.sources.values.get(variable) {
-            match parse(value) {
+            let parsed = if value.is_empty() {
+                Err("is empty; give it a value, or leave it out".to_owned())
+            } else {
+                parse(value)
+            };
+            match parsed {
                 Ok(value) => return value,
                 Err(allowed) => {
                     let value = (!setting.secret).then(|| value.clone());
@@ -177,6 +203,35 @@ impl<'a> Reader<'a> {
             self.value("BACKEND_URLS", values::targets)
         } else {
             self.value("BACKEND_URL", values::target)
+        }
+    }
+
+    /// Those of `TRUSTED_PROXIES`, or so many as `TRUSTED_PROXY_HOPS` says.
+    pub(super) fn trusted_proxies(&mut self) -> TrustedProxies {
+        let networks = self.value("TRUSTED_PROXIES", values::networks);
+        match self.value("TRUSTED_PROXY_HOPS", values::hops) {
+            0 => TrustedProxies::Networks(networks),
+            hops => {
+                if !networks.is_empty() {
+                    self.contradiction(
+                        "TRUSTED_PROXY_HOPS",
+                        "stands together with TRUSTED_PROXIES; use one of the two",
+                    );
+                }
+                TrustedProxies::Hops(hops)
+            }
+        }
+    }
+
+    /// Says that two settings contradict each other.
+    pub(super) fn contradiction(&mut self, variable: &'static str, message: &str) {
+        if let Some(Given { origin, .. }) = self.sources.values.get(variable) {
+            self.errors.push(SettingError {
+                variable,
+                origin: origin.clone(),
+                value: None,
+                allowed: message.to_owned(),
+            });
         }
     }
 

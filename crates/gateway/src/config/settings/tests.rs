@@ -72,7 +72,7 @@ fn every_default_is_allowed_and_as_promised() {
         (settings.limits.max_headers, settings.limits.max_target_size),
         (100, 8192)
     );
-    assert!(settings.trusted_proxies.is_empty());
+    assert!(settings.trusted_proxies == TrustedProxies::Networks(Vec::new()));
 }
 
 #[test]
@@ -90,6 +90,31 @@ fn a_flag_goes_before_the_environment_before_the_file() {
 #[test]
 fn an_empty_value_is_none() {
     assert_eq!(read(&[], &[("PORT", "")], Some("PORT=9")).unwrap().port, 9);
+}
+
+#[test]
+fn an_empty_secret_does_not_lead_to_the_default_that_everybody_knows() {
+    let message = |environment: &[(&str, &str)], file: Option<&str>| {
+        read(&[], environment, file).unwrap_err().remove(0)
+    };
+    assert_eq!(
+        message(&[("JWT_SECRET", "")], None),
+        "JWT_SECRET (environment): is empty; give it a value, or leave it out"
+    );
+    let in_file = message(&[], Some("# mine\nPORT=1\nexport JWT_SECRET=\n"));
+    assert!(in_file.contains(".env:3): is empty"), "{in_file}");
+}
+
+#[test]
+fn proxies_are_trusted_by_address_or_by_number() {
+    let both = [("TRUSTED_PROXIES", "10.0.0.1"), ("TRUSTED_PROXY_HOPS", "2")];
+    let settings = read(&[], &both[1..], None).unwrap();
+    assert_eq!(settings.trusted_proxies, TrustedProxies::Hops(2));
+    let message = read(&[], &both, None).unwrap_err().remove(0);
+    assert!(
+        message.starts_with("TRUSTED_PROXY_HOPS (environment): stands together"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -125,7 +150,7 @@ fn all_errors_are_told_with_their_origin() {
         "WORKERS=\"0\" (environment): must be a whole number from 1 to 1024, or \"auto\""
     );
     assert!(
-        errors[2].starts_with("CACHE_TTL=\"-1\" (") && errors[2].contains(".env)"),
+        errors[2].starts_with("CACHE_TTL=\"-1\" (") && errors[2].contains(".env:1)"),
         "{errors:?}"
     );
 }

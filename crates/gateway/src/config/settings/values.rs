@@ -9,10 +9,12 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::{AccessLog, AccessLogFormat, LogFormat};
+use crate::config::network::network;
 use crate::config::{duration as time, size};
 use crate::middleware::cors::Cors;
 use crate::middleware::origins::{OriginPattern, Origins};
 use crate::middleware::rate_limit::RateLimitFields;
+use crate::middleware::underscores::UnderscoreHeaders;
 use crate::upstream::Target;
 
 type Parsed<T> = Result<T, String>;
@@ -75,6 +77,44 @@ pub(super) fn text(text: &str) -> Parsed<String> {
     }
 }
 
+/// Empty is the default: none.
+pub(super) fn optional_text(text: &str) -> Parsed<Option<String>> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        self::text(text).map(Some)
+    }
+}
+
+/// Empty is the default: none.
+pub(super) fn optional_path(text: &str) -> Parsed<Option<PathBuf>> {
+    Ok(Some(text)
+        .filter(|text| !text.is_empty())
+        .map(PathBuf::from))
+}
+
+pub(super) fn hops(text: &str) -> Parsed<usize> {
+    whole_number(text, 0, 100)
+}
+
+pub(super) fn underscore_headers(text: &str) -> Parsed<UnderscoreHeaders> {
+    match text {
+        "drop" => Ok(UnderscoreHeaders::Drop),
+        "keep" => Ok(UnderscoreHeaders::Keep),
+        "reject" => Ok(UnderscoreHeaders::Reject),
+        _ => Err("must be \"drop\", \"keep\" or \"reject\"".to_owned()),
+    }
+}
+
+/// From 0 to an hour.
+pub(super) fn leeway(text: &str) -> Parsed<Duration> {
+    time::parse(text)
+        .filter(|time| *time <= Duration::from_secs(60 * 60))
+        .ok_or_else(|| {
+            "must be a time from 0 to 1h: seconds such as 60, or with a unit such as 90s".to_owned()
+        })
+}
+
 pub(super) fn switch(text: &str) -> Parsed<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
@@ -123,17 +163,7 @@ pub(super) fn cors(text: &str) -> Parsed<Option<Arc<Cors>>> {
 
 /// Networks, and single addresses as networks of one.
 pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
-    list(text)
-        .map(|network| {
-            let address = || network.parse::<IpAddr>().map(IpNet::from);
-            network
-                .parse::<IpNet>()
-                .or_else(|_| address())
-                .map_err(|_| {
-                    format!("\"{network}\" must be an address or a network such as 10.0.0.0/8")
-                })
-        })
-        .collect()
+    list(text).map(network).collect()
 }
 
 pub(super) fn access_log(text: &str) -> Parsed<AccessLog> {

@@ -11,8 +11,10 @@ use tokio::time::Instant;
 use wire::server::{End, Outcome};
 
 use super::AccessLog;
+use crate::auth::Identity;
 use crate::config::Snapshot;
 use crate::error::ErrorCode;
+use crate::middleware::size_limit::Oversized;
 use crate::upstream::Endpoint;
 
 /// One line of the access log.
@@ -37,6 +39,12 @@ pub(crate) struct Entry {
     route: Option<usize>,
     /// A rate limit that would have refused the request.
     shadowed: Option<usize>,
+    /// Why the request would have been refused by policies that are tried out.
+    shadow: Vec<ErrorCode>,
+    /// Whether the body has turned out larger than a limit that is tried out.
+    oversized: Option<Oversized>,
+    /// Who the request is from, where that is known.
+    identity: Option<Arc<Identity>>,
     /// Upstream and endpoint.
     endpoint: Option<(usize, usize)>,
 }
@@ -86,6 +94,9 @@ impl Entry {
             snapshot: Arc::clone(snapshot),
             route: None,
             shadowed: None,
+            shadow: Vec::new(),
+            oversized: None,
+            identity: None,
             endpoint: None,
         }
     }
@@ -106,6 +117,35 @@ impl Entry {
     /// A rate limit that would have refused the request, were it enforced: its index among the snapshot's.
     pub(crate) fn set_shadowed(&mut self, limit: Option<usize>) {
         self.shadowed = limit;
+    }
+
+    /// A policy that is tried out would have refused the request for this.
+    pub(crate) fn add_shadow(&mut self, code: ErrorCode) {
+        self.shadow.push(code);
+    }
+
+    /// The body is watched by a limit that is tried out.
+    pub(crate) fn watch(&mut self, oversized: Oversized) {
+        self.oversized = Some(oversized);
+    }
+
+    /// The request is from `identity`.
+    pub(crate) fn set_identity(&mut self, identity: Option<Arc<Identity>>) {
+        self.identity = identity;
+    }
+
+    pub(super) fn consumer(&self) -> Option<&str> {
+        self.identity.as_ref()?.subject.as_deref()
+    }
+
+    pub(super) fn api_key(&self) -> Option<&str> {
+        self.identity.as_ref()?.key.as_deref()
+    }
+
+    pub(super) fn shadow(&self) -> impl Iterator<Item = ErrorCode> {
+        let oversized = self.oversized.as_ref().is_some_and(Oversized::is_so);
+        let oversized = oversized.then_some(ErrorCode::BodyTooLarge);
+        self.shadow.iter().copied().chain(oversized)
     }
 
     pub(super) fn shadowed(&self) -> Option<&str> {

@@ -59,8 +59,12 @@ fn push_json(out: &mut Vec<u8>, entry: &Entry) {
         b",\"error\":",
         entry.error.map(|error| error.code().as_bytes()),
     );
-    if let Some(limit) = entry.shadowed() {
-        push_member(out, b",\"shadowRateLimit\":", Some(limit.as_bytes()));
+    push_shadow(out, entry);
+    if let Some(consumer) = entry.consumer() {
+        push_member(out, b",\"consumer\":", Some(consumer.as_bytes()));
+    }
+    if let Some(key) = entry.api_key() {
+        push_member(out, b",\"apiKey\":", Some(key.as_bytes()));
     }
     push_number(out, b",\"bytesIn\":", entry.received);
     push_number(out, b",\"bytesOut\":", entry.sent);
@@ -111,6 +115,25 @@ fn push_text(out: &mut Vec<u8>, entry: &Entry) {
     }
     if let Some(limit) = entry.shadowed() {
         let _ = write!(out, " shadow:{limit}");
+    }
+    for code in entry.shadow() {
+        let _ = write!(out, " shadow:{}", code.code());
+    }
+}
+
+/// What policies that are tried out would have refused; nothing where there is nothing.
+fn push_shadow(out: &mut Vec<u8>, entry: &Entry) {
+    if let Some(limit) = entry.shadowed() {
+        push_member(out, b",\"shadowRateLimit\":", Some(limit.as_bytes()));
+    }
+    let mut separator = &b",\"shadow\":[\""[..];
+    for code in entry.shadow() {
+        out.extend_from_slice(separator);
+        out.extend_from_slice(code.code().as_bytes());
+        separator = b"\",\"";
+    }
+    if separator == b"\",\"" {
+        out.extend_from_slice(b"\"]");
     }
 }
 

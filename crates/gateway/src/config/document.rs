@@ -4,7 +4,7 @@ use jsonc_parser::ast::{NullKeyword, ObjectProp, Value};
 use jsonc_parser::common::{Range, Ranged};
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
-use crate::config::Finding;
+use super::Finding;
 
 /// Strict JSON (RFC 8259).
 const STRICT: ParseOptions = ParseOptions {
@@ -32,7 +32,7 @@ pub(in crate::config) struct Document<'a> {
 
 /// A step from a value to one inside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step<'a> {
+pub(in crate::config) enum Step<'a> {
     Key(&'a str),
     Index(usize),
 }
@@ -76,16 +76,16 @@ impl<'a> Document<'a> {
         Ok(document)
     }
 
-    pub(super) fn root(&self) -> &Value<'a> {
+    pub(in crate::config) fn root(&self) -> &Value<'a> {
         &self.root
     }
 
-    pub(super) fn text(&self) -> &'a str {
+    pub(in crate::config) fn text(&self) -> &'a str {
         self.text
     }
 
     /// A finding about the byte at `offset`.
-    pub(super) fn finding(&self, offset: usize, message: &str) -> Finding {
+    pub(in crate::config) fn finding(&self, offset: usize, message: &str) -> Finding {
         Finding {
             file: self.file.to_owned(),
             position: Some(self.position(offset)),
@@ -94,7 +94,7 @@ impl<'a> Document<'a> {
     }
 
     /// Line and column of a byte, from 1; columns count characters.
-    pub(super) fn position(&self, offset: usize) -> (usize, usize) {
+    pub(in crate::config) fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.lines.partition_point(|&start| start <= offset).max(1);
         let before = self
             .text
@@ -104,7 +104,7 @@ impl<'a> Document<'a> {
     }
 
     /// Where the value at `path` starts; of the innermost value around it where there is none.
-    pub(super) fn offset(&self, path: &[Step<'_>]) -> usize {
+    pub(in crate::config) fn offset(&self, path: &[Step<'_>]) -> usize {
         let mut value = &self.root;
         for step in path {
             let inner = match (value, step) {
@@ -126,6 +126,6 @@ impl<'a> Document<'a> {
 }
 
 /// A property's name, with its escapes resolved.
-pub(super) fn name<'p>(property: &'p ObjectProp<'_>) -> &'p str {
+pub(in crate::config) fn name<'p>(property: &'p ObjectProp<'_>) -> &'p str {
     property.name.as_str()
 }

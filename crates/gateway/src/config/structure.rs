@@ -10,18 +10,18 @@ use jsonc_parser::ast::{Object, Value as Node};
 use jsonc_parser::common::Ranged;
 use serde_json::Value;
 
+use super::Finding;
 use super::document::{Document, name};
-use crate::config::Finding;
 
 /// Checks documents against one schema.
-pub(super) struct Structure<'a> {
+pub(in crate::config) struct Structure<'a> {
     document: &'a Document<'a>,
     schema: &'a Value,
     findings: Vec<Finding>,
 }
 
 impl<'a> Structure<'a> {
-    pub(super) fn new(document: &'a Document<'a>, schema: &'a Value) -> Self {
+    pub(in crate::config) fn new(document: &'a Document<'a>, schema: &'a Value) -> Self {
         Self {
             document,
             schema,
@@ -30,7 +30,7 @@ impl<'a> Structure<'a> {
     }
 
     /// Everything that is wrong with the structure of the document.
-    pub(super) fn check(mut self) -> Vec<Finding> {
+    pub(in crate::config) fn check(mut self) -> Vec<Finding> {
         self.value(self.document.root(), self.schema);
         self.findings
     }
@@ -112,6 +112,7 @@ impl<'a> Structure<'a> {
             match (known.and_then(|known| known.get(key)), others) {
                 (Some(schema), _) => self.value(&property.value, schema),
                 (None, Some(schema @ Value::Object(_))) => self.value(&property.value, schema),
+                (None, Some(Value::Bool(true))) => {}
                 (None, _) => {
                     let known = known
                         .map(|known| known.keys().map(String::as_str).collect())

@@ -1,0 +1,186 @@
+//! Who may use a route.
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, request};
+
+use super::AuthError;
+use super::claims::{ClaimPath, Claims};
+use super::consumers::Consumers;
+use super::credentials::Place;
+use super::forward::ForwardAuth;
+use super::identity::Identity;
+use super::issuer::Issuer;
+use super::rule::Rule;
+
+/// What a client must show to use a route, and what must be true of it. Compiled from `requireAuth` and `auth`.
+#[derive(Debug)]
+pub struct Access {
+    /// Any of these will do; they are tried in this order.
+    pub(crate) kinds: Box<[Kind]>,
+    /// Where tokens are looked for.
+    pub(crate) token_places: Box<[Place]>,
+    /// Where API keys are looked for.
+    pub(crate) key_places: Box<[Place]>,
+    /// Whose tokens are believed.
+    pub(crate) issuers: Box<[Arc<Issuer>]>,
+    /// Who has API keys and passwords.
+    pub(crate) consumers: Option<Arc<Consumers>>,
+    /// Who else decides.
+    pub(crate) forward: Option<ForwardAuth>,
+    /// A token must be for one of these; for anybody where there are none.
+    pub(crate) audiences: Box<[Box<str>]>,
+    /// All of these must have been granted.
+    pub(crate) scopes: Box<[Box<str>]>,
+    /// One of these must be held.
+    pub(crate) roles: Box<[Box<str>]>,
+    /// What else must be true.
+    pub(crate) rule: Option<Rule>,
+}
+
+/// How a client can show who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A JWT.
+    Token,
+    /// An API key.
+    Key,
+    /// Name and password (RFC 7617).
+    Basic,
+    /// Whatever another service makes of the request.
+    Forward,
+}
+
+/// A claim that the backend is told in a field of its own.
+#[derive(Debug)]
+pub struct ForwardedClaim {
+    /// The field; what a client sends in it ends at the gateway.
+    pub(crate) field: HeaderName,
+    pub(crate) claim: ClaimPath,
+}
+
+impl Access {
+    /// The issuer that is called so.
+    pub(crate) fn issuer(&self, name: &str) -> Option<&Arc<Issuer>> {
+        self.issuers.iter().find(|issuer| *issuer.issuer == *name)
+    }
+
+    /// Whether tokens of that issuer are believed here.
+    pub(crate) fn believes(&self, issuer: &Arc<Issuer>) -> bool {
+        self.issuers.iter().any(|own| Arc::ptr_eq(own, issuer))
+    }
+
+    /// Whether somebody who is known may pass.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn judge(
+        &self,
+        kind: Kind,
+        identity: &Identity,
+        head: &request::Parts,
+        path: &str,
+    ) -> Result<(), AuthError> {
+        if kind == Kind::Token && !identity.claims.are_for(&self.audiences) {
+            return Err(AuthError::Audience);
+        }
+        if !identity.has_scopes(&self.scopes) {
+            return Err(AuthError::Scope);
+        }
+        if !identity.has_a_role(&self.roles) {
+            return Err(AuthError::Role);
+        }
+        match &self.rule {
+            Some(rule) if !rule.allows(identity, head, path) => Err(AuthError::Rule),
+            _ => Ok(()),
+        }
+    }
+
+    /// `WWW-Authenticate` of a refusal: a challenge for each kind of credentials that is accepted (RFC 9110 §11.6.1).
+    pub(crate) fn challenge(&self, error: AuthError) -> Option<HeaderValue> {
+        let challenges: Vec<String> = self
+            .kinds
+            .iter()
+            .filter_map(|kind| match kind {
+                Kind::Token => Some(self.bearer(error)),
+                Kind::Basic => Some("Basic realm=\"api-gateway\", charset=\"UTF-8\"".to_owned()),
+                Kind::Key => Some("ApiKey realm=\"api-gateway\"".to_owned()),
+                Kind::Forward => None,
+            })
+            .collect();
+        HeaderValue::from_str(&challenges.join(", "))
+            .ok()
+            .filter(|value| !value.is_empty())
+    }
+
+    /// RFC 6750 §3.
+    fn bearer(&self, error: AuthError) -> String {
+        let mut challenge = "Bearer realm=\"api-gateway\"".to_owned();
+        if let Some((error, description)) = error.description() {
+            challenge += &format!(", error=\"{error}\", error_description=\"{description}\"");
+        }
+        if error == AuthError::Scope {
+            challenge += &format!(", scope=\"{}\"", self.scopes.join(" "));
+        }
+        challenge
+    }
+}
+
+impl ForwardedClaim {
+    /// The claim as the value of a field: text as it is, numbers and booleans as JSON has them, lists of them joined
+    /// by commas, objects as JSON. None for what is not there, or holds what no field may.
+    pub(crate) fn value(&self, claims: &Claims) -> Option<Vec<u8>> {
+        use serde_json::Value;
+        let scalar = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let text = match claims.find(&self.claim)? {
+            Value::Null => return None,
+            Value::Array(items) => items.iter().map(scalar).collect::<Vec<_>>().join(","),
+            other => scalar(other),
+        };
+        // RFC 9110 §5.5.
+        let fits = |byte: u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+        let text = text.into_bytes();
+        text.iter().all(|&byte| fits(byte)).then_some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_claim_becomes_a_field_value() {
+        let claims = json!({
+            "text": "a b", "number": 7, "yes": true, "list": ["a", 1], "object": {"a": [1]},
+            "nothing": null, "evil": "a\r\nX-Admin: 1", "umlaut": "ü",
+        });
+        let claims = Claims::parse(claims.to_string().as_bytes()).unwrap();
+        let value = |claim: &str| {
+            let forwarded = ForwardedClaim {
+                field: HeaderName::from_static("x"),
+                claim: claim.into(),
+            };
+            forwarded
+                .value(&claims)
+                .map(|bytes| String::from_utf8(bytes).unwrap())
+        };
+        for (claim, expected) in [
+            ("text", Some("a b")),
+            ("number", Some("7")),
+            ("yes", Some("true")),
+            ("list", Some("a,1")),
+            ("object", Some("{\"a\":[1]}")),
+            ("umlaut", Some("ü")),
+            ("nothing", None),
+            ("missing", None),
+            ("evil", None),
+        ] {
+            assert_eq!(value(claim).as_deref(), expected, "{claim}");
+        }
+    }
+}

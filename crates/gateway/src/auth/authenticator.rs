@@ -1,0 +1,223 @@
+//! Finding out who a request is from.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::request;
+
+use super::AuthError;
+use super::access::{Access, Kind};
+use super::claims::Claims;
+use super::consumers;
+use super::credentials::{authorization, find};
+use super::forward::{Decision, ForwardAuth, OnError, Remembered};
+use super::identity::Identity;
+use super::issuer::{Keys, Unverified, Verified};
+use super::jose::Compact;
+use super::known::Known;
+use crate::error::{ErrorCode, Refusal};
+
+/// A request whose client is to be found out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) head: &'a request::Parts,
+    /// Normalised.
+    pub(crate) path: &'a str,
+    /// The client's address.
+    pub(crate) client: IpAddr,
+    /// Seconds since 1970.
+    pub(crate) now: f64,
+}
+
+/// Finds out who requests are from, for one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Authenticator {
+    tokens: Known<Arc<Verified>>,
+    passwords: Known<consumers::Known>,
+    decisions: Known<Remembered>,
+    /// For services that decide, where a route has one. Its connections are this worker's.
+    client: Option<reqwest::Client>,
+}
+
+/// Why a client may not pass.
+enum Denial {
+    /// For this reason.
+    Error(AuthError),
+    /// The service that was asked has said so itself.
+    Decision(Decision),
+}
+
+impl From<AuthError> for Denial {
+    fn from(error: AuthError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Authenticator {
+    /// Asks services with `client`.
+    pub(crate) fn new(client: Option<reqwest::Client>) -> Self {
+        Self {
+            client,
+            ..Self::default()
+        }
+    }
+
+    /// Who the request is from, if that one may use what `access` guards. None where it may pass without being known.
+    ///
+    /// # Errors
+    /// When the request may not pass. Of several kinds of credentials that were tried, the answer is about the one that
+    /// came furthest.
+    pub(crate) async fn admit(
+        &self,
+        access: &Access,
+        asked: &Asked<'_>,
+    ) -> Result<Option<Arc<Identity>>, Refusal> {
+        let (mut furthest, mut answer) = (AuthError::Missing, None);
+        for &kind in &access.kinds {
+            let shown = match kind {
+                Kind::Token => self.by_token(access, asked).await.map(Some),
+                Kind::Key => by_key(access, asked).map(Some),
+                Kind::Basic => Box::pin(self.by_password(access, asked)).await.map(Some),
+                Kind::Forward => match &access.forward {
+                    Some(forward) => Box::pin(self.by_service(forward, asked)).await,
+                    None => Err(AuthError::Missing.into()),
+                },
+            };
+            let judged = shown.and_then(|shown| {
+                if let Some(identity) = &shown {
+                    access.judge(kind, identity, asked.head, asked.path)?;
+                }
+                Ok(shown)
+            });
+            match judged {
+                Ok(identity) => return Ok(identity),
+                Err(Denial::Error(error)) => furthest = furthest.max(error),
+                Err(Denial::Decision(decision)) => answer = Some(decision),
+            }
+        }
+        Err(refusal(access, furthest, answer))
+    }
+
+    /// Forgets tokens whose time is over, and keys that have been withdrawn.
+    pub(crate) fn sweep(&self, now: f64) {
+        self.tokens.retain(|verified| is_current(verified, now));
+        self.passwords.retain(|known| known.is_valid(now));
+    }
+
+    async fn by_token(&self, access: &Access, asked: &Asked<'_>) -> Result<Arc<Identity>, Denial> {
+        let token = find(&access.token_places, asked.head)?;
+        let known = self
+            .tokens
+            .owner(token, |verified| is_current(verified, asked.now));
+        if let Some(verified) = known {
+            if !access.believes(&verified.issuer) {
+                return Err(AuthError::Issuer.into());
+            }
+            verified.judge(asked.now)?;
+            return Ok(Arc::clone(&verified.identity));
+        }
+        let verified = Box::pin(check(access, token)).await?;
+        verified.judge(asked.now)?;
+        if is_current(&verified, asked.now) {
+            self.tokens.remember(token, Arc::clone(&verified));
+        }
+        Ok(Arc::clone(&verified.identity))
+    }
+
+    /// RFC 7617 §2.
+    async fn by_password(
+        &self,
+        access: &Access,
+        asked: &Asked<'_>,
+    ) -> Result<Arc<Identity>, Denial> {
+        let credentials = authorization(&asked.head.headers, b"Basic ")?;
+        let consumers = access.consumers.as_ref().ok_or(AuthError::Invalid)?;
+        let fingerprint = consumers.fingerprint(credentials);
+        let known = self
+            .passwords
+            .owner(&fingerprint, |known| known.is_valid(asked.now));
+        if let Some(known) = known {
+            return Ok(known.identity);
+        }
+        let decoded = STANDARD
+            .decode(credentials)
+            .map_err(|_| AuthError::Malformed)?;
+        let decoded = String::from_utf8(decoded).map_err(|_| AuthError::Malformed)?;
+        let (name, password) = decoded.split_once(':').ok_or(AuthError::Malformed)?;
+        let (_, known) = consumers
+            .by_password(name, password.as_bytes(), asked.now)
+            .await?;
+        self.passwords.remember(&fingerprint, known.clone());
+        Ok(known.identity)
+    }
+
+    async fn by_service(
+        &self,
+        forward: &ForwardAuth,
+        asked: &Asked<'_>,
+    ) -> Result<Option<Arc<Identity>>, Denial> {
+        let decided = match &self.client {
+            Some(client) => forward.decide(client, &self.decisions, asked).await,
+            None => None,
+        };
+        match (decided, forward.on_error) {
+            (Some(Decision::Pass(identity)), _) => Ok(Some(identity)),
+            (Some(refusal), _) => Err(Denial::Decision(refusal)),
+            (None, OnError::Open) => Ok(None),
+            (None, OnError::Closed) => Err(AuthError::Unavailable.into()),
+        }
+    }
+}
+
+/// Whether what was found out about a token holds at `now` without another look.
+fn is_current(verified: &Arc<Verified>, now: f64) -> bool {
+    now < verified.validity.until && verified.generation == verified.issuer.generation()
+}
+
+/// Checks a token that is not known.
+async fn check(access: &Access, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
+    let parsed = Compact::parse(token).ok_or(AuthError::Invalid)?;
+    let claims = Claims::parse(&parsed.payload).ok_or(AuthError::Invalid)?;
+    let issuer = claims
+        .text("iss")
+        .and_then(|name| access.issuer(name))
+        .ok_or(AuthError::Issuer)?;
+    let mut result = issuer.verify(&parsed, claims.clone());
+    if let (Err(Unverified::UnknownKey), Keys::Remote(keys)) = (&result, &issuer.keys) {
+        if keys.refetched().await {
+            result = issuer.verify(&parsed, claims);
+        }
+        if keys.current().keys.len() == 0 {
+            return Err(AuthError::Unavailable);
+        }
+    }
+    result.map(Arc::new).map_err(|error| match error {
+        Unverified::UnknownKey => AuthError::Invalid,
+        Unverified::Refused(error) => error,
+    })
+}
+
+fn by_key(access: &Access, asked: &Asked<'_>) -> Result<Arc<Identity>, Denial> {
+    let key = find(&access.key_places, asked.head)?;
+    let consumers = access.consumers.as_ref().ok_or(AuthError::Invalid)?;
+    Ok(consumers.by_key(key, asked.now)?)
+}
+
+fn refusal(access: &Access, error: AuthError, answer: Option<Decision>) -> Refusal {
+    if error == AuthError::Unavailable {
+        return ErrorCode::AuthUnavailable.into();
+    }
+    if error.is_forbidden() {
+        return Refusal::forbidden(access.challenge(error));
+    }
+    match answer {
+        Some(Decision::Refuse(answer)) => Refusal::answered(answer.response()),
+        _ => Refusal::unauthorized(access.challenge(error)),
+    }
+}
+
+#[cfg(test)]
+#[path = "authenticator_tests.rs"]
+mod tests;

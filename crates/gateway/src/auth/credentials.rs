@@ -1,0 +1,282 @@
+//! Where a request has its credentials.
+
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderName, request};
+
+use super::AuthError;
+
+/// A place for a token or an API key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// `Authorization: Bearer` (RFC 6750 §2.1).
+    Bearer,
+    /// A cookie.
+    Cookie(Box<str>),
+    /// A field.
+    Header(HeaderName),
+    /// A query parameter, as it stands there.
+    Query(Box<str>),
+}
+
+impl std::str::FromStr for Place {
+    type Err = String;
+
+    /// `bearer`, or `cookie:`, `header:` or `query:` and a name.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = |name: &str| !name.is_empty() && !name.contains(['=', '&', ';', ' ']);
+        match text.split_once(':') {
+            None if text == "bearer" => return Ok(Self::Bearer),
+            Some(("cookie", name)) if named(name) => return Ok(Self::Cookie(name.into())),
+            Some(("query", name)) if named(name) => return Ok(Self::Query(name.into())),
+            Some(("header", name)) => {
+                if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+                    return Ok(Self::Header(name));
+                }
+            }
+            _ => {}
+        }
+        Err("must be \"bearer\", or \"cookie:\", \"header:\" or \"query:\" and a name".to_owned())
+    }
+}
+
+impl Place {
+    /// What is there. A place that is taken twice is an error: two readers could take different ones.
+    fn find<'a>(&self, head: &'a request::Parts) -> Result<&'a [u8], AuthError> {
+        let found = match self {
+            Self::Bearer => return authorization(&head.headers, b"Bearer "),
+            Self::Header(name) => only(
+                head.headers
+                    .get_all(name)
+                    .iter()
+                    .map(|value| value.as_bytes()),
+            ),
+            Self::Cookie(name) => {
+                only(cookies(&head.headers).filter_map(|pair| value_of(pair, name)))
+            }
+            Self::Query(name) => only(
+                parameters(head.uri.query().unwrap_or_default().as_bytes())
+                    .filter_map(|pair| value_of(pair, name)),
+            ),
+        };
+        found?
+            .filter(|value| !value.is_empty())
+            .ok_or(AuthError::Missing)
+    }
+}
+
+/// The credentials in the first of `places` that has any.
+pub(crate) fn find<'a>(places: &[Place], head: &'a request::Parts) -> Result<&'a [u8], AuthError> {
+    let mut result = Err(AuthError::Missing);
+    for place in places {
+        let found = place.find(head);
+        if found != Err(AuthError::Missing) {
+            result = found;
+            if result.is_ok() {
+                break;
+            }
+        }
+    }
+    result
+}
+
+/// What follows `scheme` and its space in the only `Authorization` field. Schemes are case-insensitive (RFC 9110 §11.1).
+pub(crate) fn authorization<'a>(
+    headers: &'a HeaderMap,
+    scheme: &[u8],
+) -> Result<&'a [u8], AuthError> {
+    let field = only(
+        headers
+            .get_all(AUTHORIZATION)
+            .iter()
+            .map(|value| value.as_bytes()),
+    )?
+    .ok_or(AuthError::Missing)?;
+    let (start, rest) = field
+        .split_at_checked(scheme.len())
+        .ok_or(AuthError::Malformed)?;
+    let rest = rest.trim_ascii();
+    if start.eq_ignore_ascii_case(scheme) && !rest.is_empty() {
+        Ok(rest)
+    } else {
+        Err(AuthError::Malformed)
+    }
+}
+
+/// Credentials that end at the gateway.
+#[derive(Debug, Default)]
+pub struct Hidden {
+    fields: Vec<HeaderName>,
+    cookies: Vec<Box<str>>,
+    parameters: Vec<Box<str>>,
+}
+
+impl Hidden {
+    /// Hides what is in `place`.
+    pub(crate) fn hide(&mut self, place: &Place) {
+        match place {
+            Place::Bearer => self.fields.push(AUTHORIZATION),
+            Place::Header(name) => self.fields.push(name.clone()),
+            Place::Cookie(name) => self.cookies.push(name.clone()),
+            Place::Query(name) => self.parameters.push(name.clone()),
+        }
+    }
+
+    /// Whether the field is hidden, whole.
+    pub(crate) fn field(&self, name: &HeaderName) -> bool {
+        self.fields.contains(name)
+    }
+
+    /// The cookies of a field that are not hidden. None where all of them may pass as they are.
+    pub(crate) fn without_cookies(&self, name: &HeaderName, value: &[u8]) -> Option<Vec<u8>> {
+        if self.cookies.is_empty() || name != COOKIE {
+            return None;
+        }
+        let kept = pairs(value, b';').filter(|pair| {
+            !self
+                .cookies
+                .iter()
+                .any(|name| value_of(pair, name).is_some())
+        });
+        Some(kept.collect::<Vec<_>>().join(&b"; "[..]))
+    }
+
+    /// The parameters of a query that are not hidden. None where all of them may pass as they are.
+    pub(crate) fn without_parameters(&self, query: &str) -> Option<String> {
+        if self.parameters.is_empty() {
+            return None;
+        }
+        let kept = query.split('&').filter(|pair| {
+            !self
+                .parameters
+                .iter()
+                .any(|name| value_of(pair.as_bytes(), name).is_some())
+        });
+        Some(kept.collect::<Vec<_>>().join("&"))
+    }
+}
+
+/// The only one of `values`, if there is one.
+fn only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Option<&'a [u8]>, AuthError> {
+    let first = values.next();
+    match values.next() {
+        None => Ok(first),
+        Some(_) => Err(AuthError::Malformed),
+    }
+}
+
+/// RFC 6265 §4.2.1; HTTP/2 may split the field (RFC 9113 §8.2.3).
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|value| pairs(value.as_bytes(), b';'))
+}
+
+fn parameters(query: &[u8]) -> impl Iterator<Item = &[u8]> {
+    pairs(query, b'&')
+}
+
+fn pairs(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    text.split(move |&byte| byte == separator)
+        .map(<[u8]>::trim_ascii)
+}
+
+/// The value of a pair with this name.
+fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(uri: &str, fields: &[(&str, &str)]) -> request::Parts {
+        let mut request = http::Request::builder().uri(uri);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn found(places: &[&str], head: &request::Parts) -> Result<String, AuthError> {
+        let places: Vec<Place> = places.iter().map(|place| place.parse().unwrap()).collect();
+        find(&places, head).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn credentials_are_found_where_a_route_says() {
+        let head = head(
+            "/a?x=1&key=in-query",
+            &[
+                ("authorization", "Bearer  in-authorization"),
+                ("cookie", "a=b; session=in-cookie"),
+                ("x-token", "in-field"),
+            ],
+        );
+        for (place, value) in [
+            ("bearer", "in-authorization"),
+            ("cookie:session", "in-cookie"),
+            ("header:X-Token", "in-field"),
+            ("query:key", "in-query"),
+        ] {
+            assert_eq!(found(&[place], &head).as_deref(), Ok(value));
+            assert_eq!(found(&["query:none", place], &head).as_deref(), Ok(value));
+        }
+        assert_eq!(found(&["query:k"], &head), Err(AuthError::Missing));
+        assert_eq!(found(&["cookie:s"], &head), Err(AuthError::Missing));
+    }
+
+    #[test]
+    fn a_place_that_is_taken_twice_is_refused() {
+        for (place, head) in [
+            (
+                "bearer",
+                head(
+                    "/",
+                    &[("authorization", "Bearer a"), ("authorization", "Bearer a")],
+                ),
+            ),
+            ("header:x", head("/", &[("x", "a"), ("x", "b")])),
+            ("cookie:c", head("/", &[("cookie", "c=a; c=b")])),
+            ("query:q", head("/?q=a&q=a", &[])),
+        ] {
+            assert_eq!(found(&[place], &head), Err(AuthError::Malformed), "{place}");
+        }
+    }
+
+    #[test]
+    fn places_have_names() {
+        for bad in [
+            "",
+            "Bearer",
+            "cookie:",
+            "header:",
+            "header:a b",
+            "query:a=b",
+            "body:x",
+        ] {
+            assert!(bad.parse::<Place>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hidden_credentials_are_taken_out_and_nothing_else() {
+        let mut hidden = Hidden::default();
+        assert_eq!(hidden.without_parameters("a=1"), None);
+        for place in ["bearer", "cookie:session", "header:X-Token", "query:key"] {
+            hidden.hide(&place.parse().unwrap());
+        }
+        assert!(hidden.field(&AUTHORIZATION));
+        assert!(hidden.field(&HeaderName::from_static("x-token")));
+        assert!(!hidden.field(&COOKIE));
+        assert_eq!(
+            hidden
+                .without_cookies(&COOKIE, b"a=b; session=x;c=d")
+                .unwrap(),
+            b"a=b; c=d"
+        );
+        assert_eq!(hidden.without_cookies(&AUTHORIZATION, b"session=x"), None);
+        assert_eq!(hidden.without_parameters("key=x").unwrap(), "");
+        assert_eq!(hidden.without_parameters("a=1&key=x&&b").unwrap(), "a=1&&b");
+    }
+}

@@ -1,0 +1,70 @@
+//! Who a request is from, once that is known.
+
+use std::sync::OnceLock;
+
+use super::claims::{ClaimPath, Claims};
+
+/// Who a request is from, and what that one may do. However somebody has shown who they are, rights are judged by
+/// the same names: those of a token's claims.
+pub(crate) struct Identity {
+    /// Who says so: the name of an issuer, or [`CONSUMERS`], or [`FORWARD`].
+    pub(crate) authority: Box<str>,
+    /// Who it is there.
+    pub(crate) subject: Option<Box<str>>,
+    /// The name of the API key that was shown, if one was.
+    pub(crate) key: Option<Box<str>>,
+    pub(crate) claims: Claims,
+    /// `scope` or `scp`, in words.
+    scopes: Box<[Box<str>]>,
+    roles: Box<[Box<str>]>,
+    /// The claims as rules read them; made for the first rule.
+    for_rules: OnceLock<cel::Value>,
+}
+
+/// The authority of the consumers file.
+pub(crate) const CONSUMERS: &str = "consumers";
+/// The authority of a service that has been asked.
+pub(crate) const FORWARD: &str = "forward";
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the claims, which may be confidential.
+        formatter
+            .debug_struct("Identity")
+            .field("authority", &self.authority)
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// Of somebody with these claims, whose roles are in the claim that `roles` names.
+    pub(crate) fn new(authority: &str, claims: Claims, roles: &ClaimPath) -> Self {
+        let scope = claims.find(&"scope".into());
+        Self {
+            authority: authority.into(),
+            subject: claims.text("sub").map(Into::into),
+            key: None,
+            scopes: Claims::words(scope.or_else(|| claims.find(&"scp".into()))),
+            roles: Claims::words(claims.find(roles)),
+            claims,
+            for_rules: OnceLock::new(),
+        }
+    }
+
+    /// Whether all of `scopes` have been granted.
+    pub(crate) fn has_scopes(&self, scopes: &[Box<str>]) -> bool {
+        scopes.iter().all(|scope| self.scopes.contains(scope))
+    }
+
+    /// Whether one of `roles` is held; yes where none is asked for.
+    pub(crate) fn has_a_role(&self, roles: &[Box<str>]) -> bool {
+        roles.is_empty() || roles.iter().any(|role| self.roles.contains(role))
+    }
+
+    /// The claims as rules read them.
+    pub(crate) fn for_rules(&self) -> &cel::Value {
+        self.for_rules
+            .get_or_init(|| super::rule::object(self.claims.as_map()))
+    }
+}

@@ -1,0 +1,247 @@
+//! Rules in the Common Expression Language: `require` of a route.
+//!
+//! An expression says yes or no to a request. It sees `claims`, `method`, `path` (in its one form) and `headers` (by
+//! lower-case name, the values of one name joined by commas). It has no loops but those over what is in a claim, so
+//! that it always ends. Whatever is not `true` is a no, and so is an error: a claim that is not there.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, LazyLock};
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::objects::Key;
+use cel::{Context, Env, Program, Value};
+use http::request;
+
+use super::identity::Identity;
+
+/// The standard functions, once for all rules.
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+/// What a rule may speak of.
+const VARIABLES: [&str; 4] = ["claims", "method", "path", "headers"];
+
+/// A rule, compiled.
+pub(crate) struct Rule {
+    text: Box<str>,
+    program: Program,
+    /// The fields are gathered only for rules that look at them.
+    needs_headers: bool,
+}
+
+impl std::fmt::Debug for Rule {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl Rule {
+    /// Compiles `text`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        // The parser is generated from a grammar, and not all of its paths are known to end in a result.
+        let program = catch_unwind(AssertUnwindSafe(|| ENVIRONMENT.compile(text)))
+            .map_err(|_| "is not an expression".to_owned())?
+            .map_err(|errors| match errors.errors.first() {
+                Some(error) => format!("is not an expression: {}", error.msg),
+                None => "is not an expression".to_owned(),
+            })?;
+        let unknown: Vec<String> = {
+            let references = program.references();
+            let mut unknown = references.variables();
+            let mut bound = Vec::new();
+            bind(program.expression(), &mut bound);
+            unknown.retain(|name| !VARIABLES.contains(name) && !bound.contains(name));
+            unknown.sort_unstable();
+            unknown.into_iter().map(str::to_owned).collect()
+        };
+        if let Some(name) = unknown.first() {
+            return Err(format!(
+                "speaks of \"{name}\"; there are {}",
+                VARIABLES.join(", ")
+            ));
+        }
+        let needs_headers = program.references().has_variable("headers");
+        Ok(Self {
+            text: text.into(),
+            program,
+            needs_headers,
+        })
+    }
+
+    /// Whether the rule says yes.
+    pub(crate) fn allows(&self, identity: &Identity, head: &request::Parts, path: &str) -> bool {
+        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
+        context.add_variable_from_value("claims", identity.for_rules().clone());
+        context.add_variable_from_value("method", head.method.as_str());
+        context.add_variable_from_value("path", path);
+        if self.needs_headers {
+            context.add_variable_from_value("headers", headers(head));
+        }
+        matches!(self.program.execute(&context), Ok(Value::Bool(true)))
+    }
+}
+
+/// Adds the names that the loops in `expression` give to what they go over, as in `claims.groups.exists(g, g == 'a')`.
+fn bind<'a>(expression: &'a IdedExpr, bound: &mut Vec<&'a str>) {
+    let mut inner: Vec<&IdedExpr> = Vec::new();
+    match &expression.expr {
+        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => {}
+        Expr::Select(select) => inner.push(&select.operand),
+        Expr::List(list) => inner.extend(&list.elements),
+        Expr::Call(call) => inner.extend(call.target.as_deref().into_iter().chain(&call.args)),
+        Expr::Map(map) => {
+            inner.extend(map.entries.iter().flat_map(|entry| parts(&entry.expr)));
+        }
+        Expr::Struct(object) => {
+            inner.extend(object.entries.iter().flat_map(|entry| parts(&entry.expr)));
+        }
+        Expr::Comprehension(each) => {
+            bound.push(&each.iter_var);
+            bound.extend(each.iter_var2.as_deref());
+            inner.extend([
+                &each.iter_range,
+                &each.accu_init,
+                &each.loop_cond,
+                &each.loop_step,
+                &each.result,
+            ]);
+        }
+    }
+    for expression in inner {
+        bind(expression, bound);
+    }
+}
+
+fn parts(entry: &EntryExpr) -> Vec<&IdedExpr> {
+    match entry {
+        EntryExpr::StructField(field) => vec![&field.value],
+        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+    }
+}
+
+/// JSON as rules read it.
+pub(super) fn object(members: &serde_json::Map<String, serde_json::Value>) -> Value {
+    let members = members
+        .iter()
+        .map(|(name, member)| (key(name), value(member)));
+    map(members.collect())
+}
+
+fn value(json: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(number) => number.as_i64().map_or_else(
+            || Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+            Value::Int,
+        ),
+        Json::String(text) => text.as_str().into(),
+        Json::Array(items) => Value::List(Arc::new(items.iter().map(value).collect())),
+        Json::Object(members) => object(members),
+    }
+}
+
+fn headers(head: &request::Parts) -> Value {
+    let mut fields: HashMap<Key, Value> = HashMap::with_capacity(head.headers.keys_len());
+    for name in head.headers.keys() {
+        let values: Vec<_> = head
+            .headers
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
+        fields.insert(key(name.as_str()), values.join(", ").into());
+    }
+    map(fields)
+}
+
+fn key(name: &str) -> Key {
+    Key::String(Arc::new(name.to_owned()))
+}
+
+fn map(members: HashMap<Key, Value>) -> Value {
+    Value::Map(cel::objects::Map {
+        map: Arc::new(members),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::claims::Claims;
+    use super::*;
+
+    fn allows(rule: &str) -> bool {
+        let claims = json!({
+            "sub": "anna", "age": 42, "score": 1.5, "admin": true, "groups": ["staff", "board"],
+            "address": {"country": "KR"}, "nothing": null,
+        });
+        let claims = Claims::parse(claims.to_string().as_bytes()).unwrap();
+        let identity = Identity::new("test", claims, &"roles".into());
+        let request = http::Request::builder()
+            .method("POST")
+            .header("X-Tenant", "one")
+            .header("Accept", "a")
+            .header("Accept", "b")
+            .body(());
+        let (head, ()) = request.unwrap().into_parts();
+        Rule::parse(rule)
+            .unwrap()
+            .allows(&identity, &head, "/users/anna")
+    }
+
+    #[test]
+    fn a_rule_sees_claims_method_path_and_headers() {
+        for rule in [
+            "claims.sub == 'anna' && claims.admin",
+            "'staff' in claims.groups && claims.age >= 18 && claims.score < 2.0",
+            "claims.groups.exists(g, g.startsWith('boa'))",
+            "claims.address.country in ['KR', 'JP']",
+            "claims['sub'] == 'anna' && claims.nothing == null",
+            "has(claims.sub) && !has(claims.other)",
+            "method == 'POST' && path == '/users/' + claims.sub",
+            "path.matches('^/users/[a-z]+$')",
+            "headers['x-tenant'] == 'one' && headers.accept == 'a, b'",
+            "size(claims.groups) == 2",
+        ] {
+            assert!(allows(rule), "{rule}");
+        }
+    }
+
+    #[test]
+    fn all_but_true_is_a_no() {
+        for rule in [
+            "false",
+            "claims.sub == 'bert'",
+            "claims.other == 'x'",
+            "claims.sub",
+            "1",
+            "claims.age > 'x'",
+            "headers['x-other'] == ''",
+            "1 / 0 == 1",
+        ] {
+            assert!(!allows(rule), "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_a_rule_is_found_before_it_is_needed() {
+        for (rule, message) in [
+            ("claims.sub ==", "is not an expression"),
+            ("", "is not an expression"),
+            ("((((", "is not an expression"),
+            ("claims.groups.exists(g, h == 'a')", "speaks of \"h\""),
+            (
+                "claim.sub == 'a'",
+                "speaks of \"claim\"; there are claims, method, path, headers",
+            ),
+        ] {
+            let error = Rule::parse(rule).unwrap_err();
+            assert!(error.starts_with(message), "{rule}: {error}");
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! What a route asks of its clients.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use http::header::{AUTHORIZATION, COOKIE};
+use reqwest::Url;
+
+use super::Issuers;
+use super::written::{Auth, Forward, ForwardClaims};
+use crate::auth::{
+    Access, ByPath, ForwardAuth, ForwardedClaim, Hidden, Issuer, Kind, OnError, Place, Rule,
+};
+use crate::config::document::Step;
+use crate::config::routes::check::Check;
+
+const KEY: Step<'static> = Step::Key("auth");
+/// As in Envoy.
+const FORWARD_TIMEOUT: Duration = Duration::from_millis(200);
+const KINDS: [(&str, Kind); 4] = [
+    ("jwt", Kind::Token),
+    ("apiKey", Kind::Key),
+    ("basic", Kind::Basic),
+    ("forward", Kind::Forward),
+];
+/// Fields that the gateway writes, or that delimit messages: no claim may stand in them.
+const OWN_FIELDS: [&str; 16] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-request-id",
+    "proxy-connection",
+];
+
+/// What a route asks, and what its backend learns.
+#[derive(Debug, Default)]
+pub(in crate::config::routes) struct CheckedAccess {
+    pub(in crate::config::routes) access: Option<Access>,
+    pub(in crate::config::routes) claims: Box<[ForwardedClaim]>,
+    pub(in crate::config::routes) hidden: Hidden,
+    /// A warning: anybody can make tokens for the route.
+    pub(in crate::config::routes) is_public: bool,
+}
+
+impl Check<'_> {
+    /// What a route asks of its clients; nothing where it says nothing.
+    pub(in crate::config::routes) fn access(
+        &mut self,
+        required: Option<bool>,
+        written: Option<Auth>,
+        forward_claims: &ForwardClaims,
+        issuers: &Issuers,
+    ) -> CheckedAccess {
+        if required == Some(false) && written.is_some() {
+            self.say(&[KEY], "\"requireAuth\" is false; remove it, or \"auth\"");
+        }
+        let claims = self.forwarded_claims(forward_claims);
+        if required != Some(true) && written.is_none() {
+            if !claims.is_empty() {
+                let message = "only routes with \"requireAuth\": true know claims";
+                self.say(&[Step::Key("forwardClaims")], message);
+            }
+            return CheckedAccess::default();
+        }
+        let written = written.unwrap_or_default();
+        let forward = written
+            .forward
+            .as_ref()
+            .and_then(|forward| self.forward(forward));
+        let kinds = self.kinds(&written);
+        let accepts = |kind| kinds.contains(&kind);
+        let own: Vec<Arc<Issuer>> = if accepts(Kind::Token) {
+            self.issuers(&written, issuers)
+        } else {
+            Vec::new()
+        };
+        if (accepts(Kind::Key) || accepts(Kind::Basic)) && issuers.consumers.is_none() {
+            let message = "API keys and passwords are those of consumers; set CONSUMERS_FILE";
+            self.say(&[KEY, Step::Key("accept")], message);
+        }
+        let token_places = self.places("tokenFrom", written.token_from.as_deref(), Place::Bearer);
+        let key_header = Place::Header(HeaderName::from_static("x-api-key"));
+        let key_places = self.places("keyFrom", written.key_from.as_deref(), key_header);
+        let hidden = if written.forward_credentials {
+            Hidden::default()
+        } else {
+            hidden(&kinds, &token_places, &key_places, forward.as_ref())
+        };
+        let told = forward.as_ref().map_or(&[][..], |forward| &forward.told);
+        let told = told.iter().map(|name| ForwardedClaim {
+            field: name.clone(),
+            claim: name.as_str().into(),
+        });
+        CheckedAccess {
+            claims: claims.into_iter().chain(told).collect(),
+            hidden,
+            is_public: own.iter().any(|issuer| issuers.is_public(issuer)),
+            access: Some(Access {
+                kinds,
+                token_places,
+                key_places,
+                issuers: own.into(),
+                consumers: issuers.consumers.clone(),
+                forward,
+                audiences: boxed(&written.audiences),
+                scopes: boxed(&written.scopes),
+                roles: boxed(&written.roles),
+                rule: written.require.as_deref().and_then(|text| self.rule(text)),
+            }),
+        }
+    }
+
+    fn kinds(&mut self, written: &Auth) -> Box<[Kind]> {
+        let Some(names) = &written.accept else {
+            return match written.forward {
+                Some(_) => [Kind::Forward].into(),
+                None => [Kind::Token].into(),
+            };
+        };
+        let (mut kinds, mut seen) = (Vec::new(), BTreeSet::new());
+        for (index, name) in names.iter().enumerate() {
+            let at = [KEY, Step::Key("accept"), Step::Index(index)];
+            match KINDS.iter().find(|(known, _)| known == name) {
+                Some((_, Kind::Forward)) if written.forward.is_none() => {
+                    self.say(&at, "\"forward\" needs an object \"forward\" beside it");
+                }
+                Some((known, kind)) if seen.insert(known) => kinds.push(*kind),
+                Some(_) => self.say(&at, &format!("\"{name}\" stands here twice")),
+                None => {
+                    let known: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
+                    self.say(
+                        &at,
+                        &format!(
+                            "\"{name}\" is not a kind of credentials; there are {}",
+                            known.join(", ")
+                        ),
+                    );
+                }
+            }
+        }
+        if written.forward.is_some() && !names.iter().any(|name| name == "forward") {
+            self.say(
+                &[KEY, Step::Key("forward")],
+                "\"accept\" does not name \"forward\"",
+            );
+        }
+        kinds.into()
+    }
+
+    fn issuers(&mut self, written: &Auth, issuers: &Issuers) -> Vec<Arc<Issuer>> {
+        let Some(names) = &written.issuers else {
+            return issuers.all();
+        };
+        let mut own = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            match issuers.named(name) {
+                Ok(issuer) => own.extend(issuer),
+                Err(message) => {
+                    self.say(&[KEY, Step::Key("issuers"), Step::Index(index)], &message);
+                }
+            }
+        }
+        own
+    }
+
+    fn places(
+        &mut self,
+        key: &'static str,
+        written: Option<&[String]>,
+        usual: Place,
+    ) -> Box<[Place]> {
+        let Some(written) = written else {
+            return [usual].into();
+        };
+        let mut places = Vec::new();
+        for (index, text) in written.iter().enumerate() {
+            match text.parse() {
+                Ok(place) => places.push(place),
+                Err(error) => self.say(
+                    &[KEY, Step::Key(key), Step::Index(index)],
+                    &format!("\"{text}\" {error}"),
+                ),
+            }
+        }
+        places.into()
+    }
+
+    fn rule(&mut self, text: &str) -> Option<Rule> {
+        Rule::parse(text)
+            .map_err(|error| self.say(&[KEY, Step::Key("require")], &format!("\"{text}\" {error}")))
+            .ok()
+    }
+
+    fn forward(&mut self, written: &Forward) -> Option<ForwardAuth> {
+        const FORWARD: [Step<'static>; 2] = [KEY, Step::Key("forward")];
+        let at = |key| [FORWARD[0], FORWARD[1], Step::Key(key)];
+        let url = Url::parse(&written.url)
+            .ok()
+            .filter(|url| ["http", "https"].contains(&url.scheme()));
+        if url.is_none() {
+            let message = format!(
+                "\"{}\" must be a URL such as http://auth.internal/check",
+                written.url
+            );
+            self.say(&at("url"), &message);
+        }
+        let on_error = match written.on_error.as_deref() {
+            None | Some("closed") => OnError::Closed,
+            Some("open") => OnError::Open,
+            Some(other) => {
+                let message = format!("\"{other}\" must be \"closed\" or \"open\"");
+                self.say(&at("onError"), &message);
+                OnError::Closed
+            }
+        };
+        let shown = match &written.request_headers {
+            None => [AUTHORIZATION, COOKIE].into(),
+            Some(names) => self.names(&at("requestHeaders"), names),
+        };
+        let told = self.names(&at("responseHeaders"), &written.response_headers);
+        Some(ForwardAuth {
+            url: url?,
+            timeout: written
+                .timeout
+                .map_or(FORWARD_TIMEOUT, Duration::from_secs_f64),
+            on_error,
+            shown,
+            told,
+            by_path: if written.by_path {
+                ByPath::One
+            } else {
+                ByPath::All
+            },
+        })
+    }
+
+    fn names(&mut self, at: &[Step<'_>], names: &[String]) -> Box<[HeaderName]> {
+        let mut parsed = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            let at: Vec<Step<'_>> = at.iter().copied().chain([Step::Index(index)]).collect();
+            parsed.extend(self.own_field(&at, name));
+        }
+        parsed.into()
+    }
+
+    fn forwarded_claims(&mut self, written: &ForwardClaims) -> Vec<ForwardedClaim> {
+        let mut claims = Vec::new();
+        for (name, claim) in written {
+            let at = [Step::Key("forwardClaims"), Step::Key(name)];
+            if claim.is_empty() {
+                self.say(&at, "must name a claim");
+            }
+            claims.extend(self.own_field(&at, name).map(|field| ForwardedClaim {
+                field,
+                claim: claim.as_str().into(),
+            }));
+        }
+        claims
+    }
+
+    /// The name of a field that is not the gateway's to write.
+    fn own_field(&mut self, at: &[Step<'_>], name: &str) -> Option<HeaderName> {
+        match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(name) if OWN_FIELDS.contains(&name.as_str()) => {
+                self.say(
+                    at,
+                    &format!("\"{name}\" is written by the gateway; choose another field"),
+                );
+                None
+            }
+            Ok(name) => Some(name),
+            Err(_) => {
+                self.say(at, &format!("\"{name}\" is not the name of a header field"));
+                None
+            }
+        }
+    }
+}
+
+/// Whatever credentials may be shown in.
+fn hidden(
+    kinds: &[Kind],
+    token_places: &[Place],
+    key_places: &[Place],
+    forward: Option<&ForwardAuth>,
+) -> Hidden {
+    let mut hidden = Hidden::default();
+    for kind in kinds {
+        match kind {
+            Kind::Token => token_places.iter().for_each(|place| hidden.hide(place)),
+            Kind::Key => key_places.iter().for_each(|place| hidden.hide(place)),
+            Kind::Basic => hidden.hide(&Place::Header(AUTHORIZATION)),
+            Kind::Forward => {
+                for name in forward.map_or(&[][..], |forward| &forward.shown) {
+                    hidden.hide(&Place::Header(name.clone()));
+                }
+            }
+        }
+    }
+    hidden
+}
+
+fn boxed(texts: &[String]) -> Box<[Box<str>]> {
+    texts.iter().map(|text| text.as_str().into()).collect()
+}

@@ -1,0 +1,313 @@
+//! Whose tokens are believed.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::written::Issuer as Written;
+use crate::auth::{
+    Algorithm, Consumers, Issuer, Key, KeyError, KeySet, Keys, RemoteKeys, Source, TokenIssuer,
+    public_keys,
+};
+use crate::config::document::{Document, Step};
+use crate::config::routes::compile::Credentials;
+use crate::config::routes::written::Period;
+use crate::config::{Finding, Settings, duration};
+
+const KEY: &str = "issuers";
+/// The name of ourselves as an issuer.
+const OURS: &str = "gateway";
+/// Where roles are said to be, if nothing else is.
+const ROLES: &str = "roles";
+/// As in Envoy.
+const REFRESH: Duration = Duration::from_secs(10 * 60);
+const SHORTEST_REFRESH: Duration = Duration::from_secs(10);
+
+/// All issuers, and what else routes need to know who somebody is.
+#[derive(Debug, Default)]
+pub(in crate::config::routes) struct Issuers {
+    /// None of those that are wrong.
+    by_name: HashMap<Box<str>, Option<Arc<Issuer>>>,
+    /// In the order of the file, ours last.
+    all: Vec<Arc<Issuer>>,
+    pub(in crate::config::routes) consumers: Option<Arc<Consumers>>,
+    /// Anybody can make tokens of ours.
+    secret_is_public: bool,
+}
+
+impl Issuers {
+    /// Those of the file, and ourselves.
+    pub(in crate::config::routes) fn new(
+        document: &Document<'_>,
+        root: &Value,
+        settings: &Settings,
+        credentials: &Credentials,
+        findings: &mut Vec<Finding>,
+    ) -> Self {
+        let mut issuers = Self {
+            consumers: credentials.consumers.clone(),
+            secret_is_public: settings.jwt.is_default(),
+            ..Self::default()
+        };
+        let folder = settings
+            .routes_config_path
+            .parent()
+            .unwrap_or(Path::new(""));
+        let named = root.get(KEY).and_then(Value::as_object);
+        for (name, value) in named.into_iter().flatten() {
+            let mut check = IssuerCheck {
+                document,
+                name,
+                folder,
+                findings: &mut *findings,
+            };
+            // An issuer whose structure is wrong has its findings already.
+            let issuer = Written::deserialize(value)
+                .ok()
+                .and_then(|written| check.issuer(&written, settings, &issuers.all))
+                .map(Arc::new);
+            issuers.all.extend(issuer.clone());
+            issuers.by_name.insert(name.as_str().into(), issuer);
+        }
+        // A secret that everybody knows must not open what others' keys protect.
+        if issuers.by_name.is_empty() || !issuers.secret_is_public {
+            let own = Arc::new(ourselves(settings, &credentials.issuer));
+            issuers.by_name.insert(OURS.into(), Some(Arc::clone(&own)));
+            issuers.all.push(own);
+        }
+        issuers
+    }
+
+    /// All issuers, for routes that name none.
+    pub(super) fn all(&self) -> Vec<Arc<Issuer>> {
+        self.all.clone()
+    }
+
+    /// The issuer of that name.
+    ///
+    /// # Errors
+    /// When there is none. One that is wrong is passed over: it has its findings.
+    pub(super) fn named(&self, name: &str) -> Result<Option<Arc<Issuer>>, String> {
+        if let Some(issuer) = self.by_name.get(name) {
+            return Ok(issuer.clone());
+        }
+        let mut known: Vec<&str> = self.by_name.keys().map(|name| &**name).collect();
+        known.sort_unstable();
+        let hint = if name == OURS {
+            "; it is one where JWT_SECRET or JWT_SIGNING_KEY is set"
+        } else {
+            ""
+        };
+        Err(format!(
+            "there is no issuer \"{name}\" in \"{KEY}\"; there are {}{hint}",
+            known.join(", ")
+        ))
+    }
+
+    /// Those whose keys are fetched.
+    pub(in crate::config::routes) fn remote_keys(&self) -> Vec<Arc<RemoteKeys>> {
+        self.all
+            .iter()
+            .filter_map(|issuer| match &issuer.keys {
+                Keys::Remote(keys) => Some(Arc::clone(keys)),
+                Keys::Fixed(_) => None,
+            })
+            .collect()
+    }
+
+    /// Whether `issuer` is ourselves, by a secret that everybody knows.
+    pub(super) fn is_public(&self, issuer: &Issuer) -> bool {
+        &*issuer.name == OURS && self.secret_is_public
+    }
+}
+
+/// Tokens that we make ourselves: by the signing key where there is one, and by the secret where that has been set or is
+/// all there is.
+fn ourselves(settings: &Settings, own: &TokenIssuer) -> Issuer {
+    let mut keys: Vec<Key> = own.key.verifier().into_iter().collect();
+    if keys.is_empty() || !settings.jwt.secret.is_default() {
+        let secret = settings.jwt.secret.expose().as_bytes();
+        keys.extend(Key::secret(Algorithm::HS256, secret));
+    }
+    Issuer {
+        name: OURS.into(),
+        issuer: settings.jwt.issuer.as_str().into(),
+        keys: Keys::Fixed(KeySet::new(keys)),
+        audiences: [].into(),
+        leeway: settings.jwt.leeway.as_secs_f64(),
+        roles: ROLES.into(),
+    }
+}
+
+/// Checks one issuer.
+struct IssuerCheck<'a> {
+    document: &'a Document<'a>,
+    name: &'a str,
+    folder: &'a Path,
+    findings: &'a mut Vec<Finding>,
+}
+
+impl IssuerCheck<'_> {
+    fn say(&mut self, path: &[Step<'_>], message: &str) {
+        let mut whole = vec![Step::Key(KEY), Step::Key(self.name)];
+        whole.extend_from_slice(path);
+        let offset = self.document.offset(&whole);
+        self.findings.push(self.document.finding(offset, message));
+    }
+
+    fn issuer(
+        &mut self,
+        written: &Written,
+        settings: &Settings,
+        others: &[Arc<Issuer>],
+    ) -> Option<Issuer> {
+        let before = self.findings.len();
+        if self.name == OURS {
+            self.say(
+                &[],
+                "\"gateway\" is the name of the gateway itself; choose another",
+            );
+        }
+        if others.iter().any(|other| *other.issuer == *written.issuer) {
+            self.say(
+                &[Step::Key("issuer")],
+                "another issuer has the same \"issuer\"",
+            );
+        }
+        let algorithms = self.algorithms(written.algorithms.as_deref().unwrap_or_default());
+        let keys = self.keys(written, algorithms);
+        let keys = keys.filter(|_| self.findings.len() == before)?;
+        Some(Issuer {
+            name: self.name.into(),
+            issuer: written.issuer.as_str().into(),
+            keys,
+            audiences: written
+                .audiences
+                .iter()
+                .map(|text| text.as_str().into())
+                .collect(),
+            leeway: written.leeway.unwrap_or(settings.jwt.leeway.as_secs_f64()),
+            roles: written.roles_claim.as_deref().unwrap_or(ROLES).into(),
+        })
+    }
+
+    fn algorithms(&mut self, names: &[String]) -> Box<[Algorithm]> {
+        let mut algorithms = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            match Algorithm::named(name).filter(|algorithm| !algorithm.is_symmetric()) {
+                Some(algorithm) => algorithms.push(algorithm),
+                None => {
+                    let known: Vec<&str> = Algorithm::ALL
+                        .iter()
+                        .filter(|algorithm| !algorithm.is_symmetric())
+                        .map(|algorithm| algorithm.name())
+                        .collect();
+                    self.say(
+                        &[Step::Key("algorithms"), Step::Index(index)],
+                        &format!(
+                            "\"{name}\" is not an algorithm for published keys; there are {}",
+                            known.join(", ")
+                        ),
+                    );
+                }
+            }
+        }
+        algorithms.into()
+    }
+
+    fn keys(&mut self, written: &Written, algorithms: Box<[Algorithm]>) -> Option<Keys> {
+        if let Some(path) = &written.keys {
+            if written.jwks.is_some() {
+                self.say(
+                    &[Step::Key("jwks")],
+                    "\"keys\" and \"jwks\" stand together; use one of the two",
+                );
+            }
+            return self.keys_of_file(path, &algorithms).map(Keys::Fixed);
+        }
+        let refresh = self.refresh(written.refresh.as_ref());
+        let source = match &written.jwks {
+            Some(text) => Source::Keys(self.url("jwks", text, written.allow_http)?),
+            None => {
+                let url = format!(
+                    "{}/.well-known/openid-configuration",
+                    written.issuer.trim_end_matches('/')
+                );
+                Source::Metadata {
+                    url: self.url("issuer", &url, written.allow_http)?,
+                    issuer: written.issuer.as_str().into(),
+                    allow_http: written.allow_http,
+                }
+            }
+        };
+        let keys = RemoteKeys::new(self.name, source, algorithms, refresh);
+        Some(Keys::Remote(Arc::new(keys)))
+    }
+
+    fn keys_of_file(&mut self, path: &str, algorithms: &[Algorithm]) -> Option<KeySet> {
+        let path: PathBuf = self.folder.join(path);
+        let keys = std::fs::read_to_string(&path)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))
+            .and_then(|text| {
+                parse_keys(&text).map_err(|error| format!("{}: {error}", path.display()))
+            });
+        let mut keys = keys
+            .map_err(|message| self.say(&[Step::Key("keys")], &message))
+            .ok()?;
+        keys.restrict(algorithms);
+        if keys.len() == 0 {
+            let message = format!("{}: none of the keys can verify tokens", path.display());
+            self.say(&[Step::Key("keys")], &message);
+        }
+        Some(keys)
+    }
+
+    fn url(&mut self, key: &'static str, text: &str, allow_http: bool) -> Option<Url> {
+        let message = match Url::parse(text) {
+            Ok(url) if url.scheme() == "https" => return Some(url),
+            Ok(url) if url.scheme() == "http" && allow_http => return Some(url),
+            Ok(url) if url.scheme() == "http" => {
+                "keys over plain http can be replaced by anybody on the way; use https, or say \"allowHttp\": true"
+            }
+            Ok(_) => "must start with https://",
+            Err(_) if key == "issuer" => {
+                "must be a URL, so that keys are found by its metadata; or say where they are by \"keys\" or \"jwks\""
+            }
+            Err(_) => "must be a URL",
+        };
+        self.say(&[Step::Key(key)], message);
+        None
+    }
+
+    fn refresh(&mut self, written: Option<&Period>) -> Duration {
+        let Some(written) = written else {
+            return REFRESH;
+        };
+        let time = match written {
+            Period::Seconds(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
+            Period::Text(text) => duration::parse(text),
+        };
+        time.filter(|time| *time >= SHORTEST_REFRESH)
+            .unwrap_or_else(|| {
+                self.say(
+                    &[Step::Key("refresh")],
+                    "must be a time of at least 10 seconds, such as \"10m\"",
+                );
+                REFRESH
+            })
+    }
+}
+
+/// Public keys as PEM or as a JSON Web Key Set.
+fn parse_keys(text: &str) -> Result<KeySet, KeyError> {
+    if text.trim_start().starts_with('{') {
+        KeySet::from_json(text.as_bytes())
+    } else {
+        public_keys(text).map(KeySet::new)
+    }
+}

@@ -1,0 +1,68 @@
+//! Fields with an underscore in their name.
+//!
+//! CGI, WSGI and their kin turn field names into variables, hyphens into underscores: to them `X_User` and `X-User` are
+//! one field (RFC 3875 §4.1.18). Whoever trusts the second, because the gateway writes it, must not be sent the first.
+
+use http::HeaderMap;
+
+use crate::error::{ErrorCode, Refusal};
+
+/// What happens to fields with an underscore in their name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnderscoreHeaders {
+    /// They end at the gateway.
+    Drop,
+    /// They go on.
+    Keep,
+    /// Their request is refused.
+    Reject,
+}
+
+impl UnderscoreHeaders {
+    /// Does that to the fields of a request.
+    ///
+    /// # Errors
+    /// When the request is to be refused.
+    pub(crate) fn apply(self, headers: &mut HeaderMap) -> Result<(), Refusal> {
+        let has_underscore = |name: &http::HeaderName| name.as_str().contains('_');
+        if self == Self::Keep || !headers.keys().any(has_underscore) {
+            return Ok(());
+        }
+        if self == Self::Reject {
+            return Err(Refusal::from(ErrorCode::MalformedRequest).with_detail(
+                "A header field has an underscore in its name, which is not accepted.".to_owned(),
+            ));
+        }
+        let names: Vec<_> = headers
+            .keys()
+            .filter(|name| has_underscore(name))
+            .cloned()
+            .collect();
+        for name in names {
+            headers.remove(name);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_with_underscores_are_dropped_kept_or_refused() {
+        let headers: HeaderMap = [("x_user", "1"), ("x-user", "2"), ("_", "3")]
+            .into_iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect();
+        let left = |what: UnderscoreHeaders| {
+            let mut headers: HeaderMap = headers.clone();
+            what.apply(&mut headers).map(|()| headers.len()).ok()
+        };
+        assert_eq!(left(UnderscoreHeaders::Drop), Some(1));
+        assert_eq!(left(UnderscoreHeaders::Keep), Some(3));
+        assert_eq!(left(UnderscoreHeaders::Reject), None);
+        let mut none = HeaderMap::new();
+        assert!(UnderscoreHeaders::Reject.apply(&mut none).is_ok());
+    }
+}
