@@ -189,7 +189,7 @@ async fn check(access: &Access, token: &[u8]) -> Result<Arc<Verified>, AuthError
         if keys.refetched().await {
             result = issuer.verify(&parsed, claims);
         }
-        if keys.current().keys.len() == 0 {
+        if keys.current().generation == 0 {
             return Err(AuthError::Unavailable);
         }
     }

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::jose::{Algorithm, KeySet};
 
 /// Between the end of a fetch and one that a request asks for.
-const PAUSE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(5);
 /// For one fetch, all of its steps together.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Before the first fetch after one that has failed; doubled with each, up to the usual time between two.
@@ -63,7 +63,7 @@ pub(crate) enum Source {
 #[derive(Debug, Default)]
 pub(crate) struct Published {
     pub(crate) keys: KeySet,
-    /// Grows with each set that differs from the one before.
+    /// 0 before the first set has come. Grows with each that differs from the one before.
     pub(crate) generation: u64,
     /// As it was read.
     text: Vec<u8>,
@@ -90,8 +90,6 @@ enum FetchError {
     Metadata(&'static str),
     #[error("{0}")]
     Keys(#[from] super::jose::KeyError),
-    #[error("none of the keys can verify tokens")]
-    NoKeys,
 }
 
 impl RemoteKeys {
@@ -173,7 +171,15 @@ impl RemoteKeys {
             return;
         }
         keys.restrict(&self.algorithms);
-        tracing::info!(issuer = &*self.name, keys = keys.len(), "keys fetched");
+        if keys.len() == 0 {
+            // An issuer may withdraw all of its keys; more likely it is a mistake.
+            tracing::warn!(
+                issuer = &*self.name,
+                "none of the keys that were fetched can verify tokens"
+            );
+        } else {
+            tracing::info!(issuer = &*self.name, keys = keys.len(), "keys fetched");
+        }
         self.published.store(Arc::new(Published {
             keys,
             generation: current.generation + 1,
@@ -197,10 +203,6 @@ impl RemoteKeys {
         });
         let text = text.await.map_err(|_| FetchError::TimedOut)??;
         let keys = KeySet::from_json(&text)?;
-        // More likely a mistake of the issuer than a wish to refuse everybody.
-        if keys.len() == 0 {
-            return Err(FetchError::NoKeys);
-        }
         Ok((text, keys))
     }
 }

@@ -204,6 +204,12 @@ impl Handler {
             side: arrival.side,
             client: arrival.client,
             started: arrival.started,
+            // Only where others may have been asked is the clock worth another look.
+            admitted: if route.access.is_some() {
+                Instant::now()
+            } else {
+                arrival.started
+            },
         };
         proxy::forward(&forwarder, &routed, body, entry).await
     }

@@ -34,8 +34,10 @@ pub(crate) struct Routed<'a> {
     pub(crate) identity: Option<&'a Identity>,
     pub(crate) side: &'a ClientSide,
     pub(crate) client: &'a Client,
-    /// When the request's head had come.
+    /// When the request's head had come: its time-out counts from here.
     pub(crate) started: Instant,
+    /// When its turn came to be forwarded.
+    pub(crate) admitted: Instant,
 }
 
 /// What forwarding needs of its worker.
@@ -93,7 +95,7 @@ pub(crate) async fn forward(
         request.client,
     )
     .await;
-    entry.set_upstream_time(request.started.elapsed());
+    entry.set_upstream_time(request.admitted.elapsed());
     let mut answer = result?;
     let upgraded = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
     strip_answer(answer.headers_mut(), upgraded);

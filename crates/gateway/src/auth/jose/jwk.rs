@@ -55,12 +55,13 @@ impl KeySet {
         ))
     }
 
-    /// How many keys there are.
+    /// How many keys can verify anything.
     pub(crate) fn len(&self) -> usize {
-        self.keys.len()
+        let useful = self.keys.iter().filter(|key| key.is_useful());
+        useful.count()
     }
 
-    /// Leaves out all algorithms but these.
+    /// Leaves out all algorithms but these; where these are none, it leaves out nothing.
     pub(crate) fn restrict(&mut self, algorithms: &[Algorithm]) {
         for key in &mut self.keys {
             key.restrict(algorithms);

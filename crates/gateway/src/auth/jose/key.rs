@@ -111,10 +111,15 @@ impl Key {
         self.verifiers.iter().any(|(own, _)| *own == algorithm)
     }
 
-    /// Leaves out all algorithms but these.
+    /// Whether it may verify anything.
+    pub(crate) fn is_useful(&self) -> bool {
+        !self.verifiers.is_empty()
+    }
+
+    /// Leaves out all algorithms but these; where these are none, it leaves out nothing.
     pub(crate) fn restrict(&mut self, algorithms: &[Algorithm]) {
         self.verifiers
-            .retain(|(algorithm, _)| algorithms.contains(algorithm));
+            .retain(|(own, _)| algorithms.is_empty() || algorithms.contains(own));
     }
 
     /// Whether `signature` is this key's, by `algorithm`, under `message`.
