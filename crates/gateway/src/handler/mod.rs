@@ -178,7 +178,7 @@ impl Handler {
                 checked.map_err(Refusal::from),
             )?;
         }
-        *verdict = self.count(arrival, route);
+        verdict.add(self.count(arrival, route));
         entry.set_shadowed(verdict.shadowed);
         enforce(route, Policy::RateLimit, entry, verdict.result())?;
         let body = limit_size(route, entry, body)?;
