@@ -11,7 +11,7 @@ fn command(name: &str) -> GatewayBuilder {
 }
 
 /// The broken routes files, with what must be said about each.
-const BROKEN: [(&str, &[&str]); 13] = [
+const BROKEN: [(&str, &[&str]); 14] = [
     ("ambiguous.json", &["4:15: ", "in line 3"]),
     (
         "bad-cors.json",
@@ -37,6 +37,16 @@ const BROKEN: [(&str, &[&str]); 13] = [
             "9:102: \"cookie\" must be \"ip\"",
             "10:98: \"10.0.0.0/99\" must be an address or a network",
             "11:61: unknown key \"limits\"; did you mean \"limit\"?",
+        ],
+    ),
+    (
+        "bad-rate-limit-parameters.json",
+        &[
+            "6:75: the limit \"per-tenant\" counts by \"param:tenant\", and the path \"/b/{account}/{*rest}\" has no \
+             parameter \"tenant\"; it has account, rest",
+            "7:59: the limit \"per-tenant\" counts by \"param:tenant\", and the path \"/c\" has no parameters",
+            "8:118: the path \"/d/{id}/{*rest}\" has no parameter \"tenant\"; it has id, rest",
+            "9:96: \"param:\" must be \"ip\"",
         ],
     ),
     (

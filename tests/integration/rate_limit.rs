@@ -118,6 +118,38 @@ async fn clients_behind_a_trusted_proxy_and_tenants_have_their_own() {
 }
 
 #[tokio::test]
+async fn tenants_are_told_apart_by_the_path() {
+    let backend = Backend::ok().await;
+    let shared = json!({ "per-tenant": { "limit": 1, "window": "1m", "by": "param:tenant" } });
+    let limits = [
+        ("/tenants/:tenant/*rest", json!("per-tenant")),
+        ("/v2/archive/{tenant}", json!("per-tenant")),
+        (
+            "/files/*rest",
+            json!({ "limit": 1, "window": "1m", "by": "param:rest" }),
+        ),
+    ];
+    let gateway = limited(&backend, &shared, &limits).start().await;
+    for (target, status) in [
+        ("/tenants/acme/a", 200),
+        ("/tenants/acme/b", 429),
+        ("/tenants/%61cme;v=1/", 429),
+        ("/v2/archive/acme", 429),
+        ("/v2/archive/other", 200),
+        ("/tenants/other", 429),
+        ("/files/a/b", 200),
+        ("/files/a/b?c", 429),
+        ("/files/a", 200),
+    ] {
+        assert_eq!(
+            get(&gateway, target, &[]).await.status(),
+            status,
+            "{target}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_limit_can_be_tried_out_in_the_shadow() {
     let backend = Backend::ok().await;
     let limit = json!({ "name": "try", "limit": 1, "window": "1m", "shadow": true });

@@ -178,7 +178,7 @@ impl Handler {
                 checked.map_err(Refusal::from),
             )?;
         }
-        verdict.add(self.count(arrival, route));
+        verdict.add(self.count(arrival, &path, route));
         entry.set_shadowed(verdict.shadowed);
         enforce(route, Policy::RateLimit, entry, verdict.result())?;
         let body = limit_size(route, entry, body)?;
@@ -281,13 +281,14 @@ impl Handler {
     }
 
     /// Counts the request where its route has limits.
-    fn count(&self, arrival: &Arrival<'_>, route: &Route) -> Verdict {
+    fn count(&self, arrival: &Arrival<'_>, path: &str, route: &Route) -> Verdict {
         let Some(limits) = &route.rate_limits else {
             return Verdict::default();
         };
         let subject = Subject {
             address: arrival.address,
             headers: &arrival.head.headers,
+            path,
         };
         let limiter = &self.snapshot.rate_limits;
         limiter.count(limits, &subject, arrival.started)

@@ -21,11 +21,13 @@ pub mod path;
 
 mod conflict;
 mod matcher;
+mod parameter;
 mod pattern;
 mod table;
 mod tree;
 
 pub use conflict::{Conflict, ConflictReason, RouteWarning, WarningReason};
 pub use matcher::{HeaderMatch, QueryMatch, RouteMatch, ValueMatch};
+pub use parameter::ParameterPlace;
 pub use pattern::{HostPattern, PathPattern, PatternError};
 pub use table::{Allow, Criteria, Found, Router};

@@ -214,7 +214,7 @@ impl Segment {
         }
     }
 
-    fn name(&self) -> Option<&str> {
+    pub(super) fn name(&self) -> Option<&str> {
         match self {
             Self::Literal(_) => None,
             Self::Parameter(name) | Self::Rest(name) => Some(name),

@@ -93,7 +93,11 @@ impl Check<'_> {
         let strip_prefix = self.strip_prefix(&written, path.as_ref().ok());
         let shadowed = self.shadowed(written.shadow.as_ref());
         let cors = self.cors(written.cors.as_ref(), shadowed, settings);
-        let rate_limits = self.rate_limits(written.rate_limit.take(), &mut shared.limits);
+        let rate_limits = self.rate_limits(
+            written.rate_limit.take(),
+            path.as_ref().ok(),
+            &mut shared.limits,
+        );
         let ip = written.ip.as_ref().map(|rules| self.ip_rules(rules));
         let access = self.access(
             written.require_auth,

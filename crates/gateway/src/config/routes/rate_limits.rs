@@ -15,7 +15,8 @@ use super::written::{
 use crate::config::document::{Document, Step};
 use crate::config::network::network;
 use crate::config::{Finding, duration};
-use crate::middleware::rate_limit::{Part, RateLimit, RouteLimits};
+use crate::middleware::rate_limit::{Part, RateLimit, RouteLimit, RouteLimits};
+use crate::router::PathPattern;
 
 const SHARED: &str = "rateLimits";
 const OF_ROUTE: &str = "rateLimit";
@@ -43,6 +44,7 @@ impl Limits {
             let mut check = LimitCheck {
                 document,
                 at: vec![Step::Key(SHARED), Step::Key(name)],
+                pattern: None,
                 findings: &mut *findings,
             };
             if written
@@ -56,21 +58,25 @@ impl Limits {
             }
             let index = written
                 .and_then(|written| check.limit(written, name))
-                .map(|limit| {
-                    limits.all.push(limit);
-                    limits.all.len() - 1
-                });
+                .map(|limit| limits.add(limit));
             limits.by_name.insert(name.clone(), index);
         }
         limits
     }
+
+    /// Gives a limit its index.
+    fn add(&mut self, limit: RateLimit) -> usize {
+        self.all.push(limit);
+        self.all.len() - 1
+    }
 }
 
 impl Check<'_> {
-    /// The limits of a route; new ones join `limits`.
+    /// The limits of a route with this path; new ones join `limits`.
     pub(super) fn rate_limits(
         &mut self,
         written: Option<WrittenLimits>,
+        path: Option<&PathPattern>,
         limits: &mut Limits,
     ) -> Option<RouteLimits> {
         let key = Step::Key(OF_ROUTE);
@@ -83,25 +89,15 @@ impl Check<'_> {
                 .map(|(index, item)| (vec![key, Step::Index(index)], item))
                 .collect(),
         };
-        let (mut indices, mut names) = (Vec::new(), HashSet::new());
+        let (mut of_route, mut names) = (Vec::new(), HashSet::new());
         for (number, (at, item)) in items.into_iter().enumerate() {
-            let index = match item {
-                RateLimitItem::Name(name) => match limits.by_name.get(&name) {
-                    Some(index) => *index,
-                    None => {
-                        let known: Vec<&str> = limits.by_name.keys().map(String::as_str).collect();
-                        self.say(&at, &unknown(&name, known));
-                        None
-                    }
-                },
-                RateLimitItem::Limit(limit) => {
-                    self.limit_of_its_own(*limit, number, &at).map(|limit| {
-                        limits.all.push(limit);
-                        limits.all.len() - 1
-                    })
-                }
+            let found = match item {
+                RateLimitItem::Name(name) => self.shared_limit(&name, &at, path, limits),
+                RateLimitItem::Limit(limit) => self
+                    .limit_of_its_own(*limit, number, &at, path)
+                    .map(|limit| limits.add(limit)),
             };
-            let Some(index) = index else { continue };
+            let Some(index) = found else { continue };
             let name = &limits.all[index].name;
             if !names.insert(name.clone()) {
                 self.say(
@@ -111,20 +107,57 @@ impl Check<'_> {
                     ),
                 );
             }
-            indices.push(index);
+            of_route.push(RouteLimit {
+                limit: index,
+                parameters: limits.all[index]
+                    .parameters()
+                    .filter_map(|name| path?.parameter(name))
+                    .collect(),
+            });
         }
-        let enforced = indices
+        let enforced = of_route
             .iter()
-            .map(|&index| &limits.all[index])
+            .map(|of_route| &limits.all[of_route.limit])
             .filter(|limit| !limit.shadow);
         let items: Vec<String> = enforced.map(RateLimit::policy_item).collect();
         let policy_field = (!items.is_empty())
             .then(|| HeaderValue::from_str(&items.join(", ")).ok())
             .flatten();
         Some(RouteLimits {
-            limits: indices.into(),
+            limits: of_route.into(),
             policy_field,
         })
+    }
+
+    /// The index of the limit that a route calls by its name.
+    fn shared_limit(
+        &mut self,
+        name: &str,
+        at: &[Step<'_>],
+        path: Option<&PathPattern>,
+        limits: &Limits,
+    ) -> Option<usize> {
+        let Some(&index) = limits.by_name.get(name) else {
+            let known = limits.by_name.keys().map(String::as_str).collect();
+            self.say(at, &unknown(name, known));
+            return None;
+        };
+        let parameters = limits.all[index?].parameters();
+        let missing = |path: &PathPattern| {
+            parameters
+                .filter(|parameter| path.parameter(parameter).is_none())
+                .map(|parameter| {
+                    format!(
+                        "the limit \"{name}\" counts by \"param:{parameter}\", and {}",
+                        no_parameter(parameter, path)
+                    )
+                })
+                .collect::<Vec<_>>()
+        };
+        for message in path.map(missing).unwrap_or_default() {
+            self.say(at, &message);
+        }
+        index
     }
 
     fn limit_of_its_own(
@@ -132,16 +165,18 @@ impl Check<'_> {
         limit: Written,
         number: usize,
         at: &[Step<'_>],
+        path: Option<&PathPattern>,
     ) -> Option<RateLimit> {
         let name = limit.name.clone().unwrap_or_else(|| match number {
             0 => "default".to_owned(),
             _ => format!("default-{}", number + 1),
         });
-        let mut path = vec![Step::Key("routes"), Step::Index(self.index)];
-        path.extend_from_slice(at);
+        let mut place = vec![Step::Key("routes"), Step::Index(self.index)];
+        place.extend_from_slice(at);
         let mut check = LimitCheck {
             document: self.document,
-            at: path,
+            at: place,
+            pattern: path,
             findings: &mut *self.findings,
         };
         check.limit(limit, &name)
@@ -160,10 +195,25 @@ fn unknown(name: &str, mut known: Vec<&str>) -> String {
     }
 }
 
+/// That a path has no such parameter, and which it has.
+fn no_parameter(name: &str, path: &PathPattern) -> String {
+    let known: Vec<&str> = path.parameters().collect();
+    if known.is_empty() {
+        format!("the path \"{path}\" has no parameters")
+    } else {
+        format!(
+            "the path \"{path}\" has no parameter \"{name}\"; it has {}",
+            known.join(", ")
+        )
+    }
+}
+
 /// Checks one limit.
 struct LimitCheck<'a> {
     document: &'a Document<'a>,
     at: Vec<Step<'a>>,
+    /// Of the limit's route. A shared limit has many; they are held against it one by one.
+    pattern: Option<&'a PathPattern>,
     findings: &'a mut Vec<Finding>,
 }
 
@@ -234,21 +284,41 @@ impl LimitCheck<'_> {
         };
         let mut parts = Vec::new();
         for (index, item) in items.iter().enumerate() {
-            let header = item
-                .strip_prefix("header:")
-                .map(|name| HeaderName::from_bytes(name.as_bytes()));
-            match (item.as_str(), header) {
-                ("ip", _) => parts.push(Part::Address),
-                ("all", _) if items.len() == 1 => {}
-                (_, Some(Ok(name))) => parts.push(Part::Header(name)),
-                _ => {
-                    let at = [Step::Key("by"), Step::Index(index)];
-                    let at = if one { &at[..1] } else { &at[..] };
-                    self.say(at, &format!("\"{item}\" must be \"ip\", \"header:\" and a field's name, or \"all\" by itself"));
-                }
+            if item == "all" && items.len() == 1 {
+                break;
+            }
+            let at = [Step::Key("by"), Step::Index(index)];
+            match self.part(item) {
+                Ok(part) => parts.push(part),
+                Err(message) => self.say(if one { &at[..1] } else { &at }, &message),
             }
         }
         parts.into()
+    }
+
+    fn part(&self, item: &str) -> Result<Part, String> {
+        let missing = |name: &str| {
+            let path = self.pattern?;
+            path.parameter(name)
+                .is_none()
+                .then(|| no_parameter(name, path))
+        };
+        match item.split_once(':') {
+            None if item == "ip" => return Ok(Part::Address),
+            Some(("header", name)) => {
+                if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+                    return Ok(Part::Header(name));
+                }
+            }
+            Some(("param", name)) if !name.is_empty() => {
+                return missing(name).map_or_else(|| Ok(Part::Parameter(name.into())), Err);
+            }
+            _ => {}
+        }
+        Err(format!(
+            "\"{item}\" must be \"ip\", \"header:\" and a field's name, \"param:\" and the name of a path parameter, \
+             or \"all\" by itself"
+        ))
     }
 
     fn networks(&mut self, exempt: &[String]) -> Box<[ipnet::IpNet]> {

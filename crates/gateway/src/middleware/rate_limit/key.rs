@@ -1,50 +1,95 @@
 //! What a client is known by.
 
+use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use http::HeaderMap;
 
 use super::limit::{Part, RateLimit};
+use crate::router::ParameterPlace;
 
 /// Whom a request is from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) address: IpAddr,
     pub(crate) headers: &'a HeaderMap,
+    /// Normalised.
+    pub(crate) path: &'a str,
 }
 
 /// A client, as one limit knows it.
+#[derive(Clone, Copy)]
 pub(super) struct Key<'a> {
     /// The limit's, among all.
     pub(super) index: usize,
     pub(super) limit: &'a RateLimit,
+    /// Of the limit's parts that are path parameters.
+    pub(super) parameters: &'a [ParameterPlace],
     pub(super) subject: &'a Subject<'a>,
+}
+
+/// What the client has for one part.
+enum Value<'a> {
+    Address(IpAddr),
+    Field(&'a [u8]),
+    Parameter(Cow<'a, str>),
+}
+
+impl Key<'_> {
+    /// Gives `take` the client as bytes. Of two clients that differ, neither's are the start of the other's.
+    fn spell(&self, mut take: impl FnMut(&[u8])) {
+        let mut parameters = self.parameters.iter();
+        for part in &self.limit.by {
+            let value = match part {
+                Part::Address => None,
+                Part::Header(name) => self
+                    .subject
+                    .headers
+                    .get(name)
+                    .map(|value| Value::Field(value.as_bytes())),
+                Part::Parameter(_) => parameters
+                    .next()
+                    .map(|place| Value::Parameter(place.value(self.subject.path))),
+            };
+            value
+                .unwrap_or(Value::Address(self.subject.address))
+                .spell(&mut take);
+        }
+    }
 }
 
 impl Hash for Key<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.index.hash(state);
-        for part in &self.limit.by {
-            let value = match part {
-                Part::Address => None,
-                Part::Header(name) => self.subject.headers.get(name),
-            };
-            match value {
-                Some(value) => value.as_bytes().hash(state),
-                None => subscriber(self.subject.address).hash(state),
-            }
-        }
+        self.spell(|bytes| state.write(bytes));
     }
 }
 
-/// The address, less what an IPv6 subscriber may choose (RFC 6177). An IPv4 address stays itself in either notation.
-fn subscriber(address: IpAddr) -> IpAddr {
+impl Value<'_> {
+    /// Its kind, its length where that differs, and what it is.
+    fn spell(&self, take: &mut impl FnMut(&[u8])) {
+        let (kind, text) = match self {
+            Self::Address(address) => return spell_subscriber(*address, take),
+            Self::Field(text) => (b'h', *text),
+            Self::Parameter(text) => (b'p', text.as_bytes()),
+        };
+        take(&[kind]);
+        take(&(text.len() as u64).to_le_bytes());
+        take(text);
+    }
+}
+
+/// The address, less what an IPv6 subscriber may choose (RFC 6177). An IPv4 address is itself in either notation.
+fn spell_subscriber(address: IpAddr, take: &mut impl FnMut(&[u8])) {
     match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = address.to_bits() & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from_bits(network))
+        IpAddr::V4(address) => {
+            take(b"4");
+            take(&address.octets());
         }
-        address @ IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            take(b"6");
+            take(&address.octets()[..8]);
+        }
     }
 }

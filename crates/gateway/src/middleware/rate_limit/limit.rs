@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use rate_limiter::Policy;
 
 use super::told::seconds;
+use crate::router::ParameterPlace;
 
 /// One limit.
 #[derive(Debug)]
@@ -32,15 +33,26 @@ pub enum Part {
     Address,
     /// The value of a header field; the address where there is none.
     Header(HeaderName),
+    /// The value of a path parameter of the route's.
+    Parameter(Box<str>),
 }
 
 /// The limits of one route.
 #[derive(Debug)]
 pub struct RouteLimits {
-    /// Indices into those of [`RateLimits`](super::RateLimits).
-    pub limits: Box<[usize]>,
+    /// All of them hold.
+    pub limits: Box<[RouteLimit]>,
     /// `RateLimit-Policy`; none when no limit of the route is enforced.
     pub policy_field: Option<HeaderValue>,
+}
+
+/// A limit as one route has it.
+#[derive(Debug)]
+pub struct RouteLimit {
+    /// Index into those of [`RateLimits`](super::RateLimits).
+    pub limit: usize,
+    /// Where the path parameters stand that the limit's parts name, in the order of those parts.
+    pub parameters: Box<[ParameterPlace]>,
 }
 
 impl RateLimit {
@@ -53,6 +65,14 @@ impl RateLimit {
             self.policy.limit(),
             seconds(self.policy.window())
         )
+    }
+
+    /// The path parameters that clients are told apart by.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.by.iter().filter_map(|part| match part {
+            Part::Parameter(name) => Some(&**name),
+            Part::Address | Part::Header(_) => None,
+        })
     }
 
     pub(super) fn exempts(&self, address: IpAddr) -> bool {

@@ -48,9 +48,10 @@ impl RateLimits {
         let holding = route
             .limits
             .iter()
-            .map(|&index| Key {
-                index,
-                limit: &self.limits[index],
+            .map(|of_route| Key {
+                index: of_route.limit,
+                limit: &self.limits[of_route.limit],
+                parameters: &of_route.parameters,
                 subject,
             })
             .filter(|key| !key.limit.exempts(subject.address));

@@ -10,7 +10,7 @@ mod limits;
 mod told;
 mod verdict;
 
-pub(crate) use limit::{Part, RateLimit, RouteLimits};
+pub(crate) use limit::{Part, RateLimit, RouteLimit, RouteLimits};
 pub(crate) use limits::RateLimits;
 pub(crate) use told::RateLimitFields;
 

@@ -5,6 +5,7 @@ use rate_limiter::Policy;
 use tokio::time::Instant;
 
 use super::*;
+use crate::router::PathPattern;
 
 fn limit(name: &str, limit: u32) -> RateLimit {
     RateLimit {
@@ -17,6 +18,8 @@ fn limit(name: &str, limit: u32) -> RateLimit {
     }
 }
 
+const PATTERN: &str = "/tenants/:tenant/*rest";
+
 /// Limits that all hold for one route, and the present time.
 struct Route {
     limits: RateLimits,
@@ -27,7 +30,16 @@ struct Route {
 impl Route {
     fn new(limits: Vec<RateLimit>, fields: RateLimitFields) -> Self {
         let route = RouteLimits {
-            limits: (0..limits.len()).collect(),
+            limits: (0..limits.len())
+                .map(|limit| RouteLimit {
+                    limit,
+                    parameters: PathPattern::parse(PATTERN)
+                        .unwrap()
+                        .parameter("tenant")
+                        .into_iter()
+                        .collect(),
+                })
+                .collect(),
             policy_field: Some(HeaderValue::from_static("policy")),
         };
         Self {
@@ -38,6 +50,10 @@ impl Route {
     }
 
     fn verdict(&self, address: &str, fields: &[(&str, &str)]) -> Verdict {
+        self.verdict_at("/tenants/acme", address, fields)
+    }
+
+    fn verdict_at(&self, path: &str, address: &str, fields: &[(&str, &str)]) -> Verdict {
         let headers = fields
             .iter()
             .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
@@ -45,6 +61,7 @@ impl Route {
         let subject = Subject {
             address: address.parse().unwrap(),
             headers: &headers,
+            path,
         };
         self.limits.count(&self.route, &subject, self.now)
     }
@@ -95,6 +112,21 @@ fn clients_are_told_apart_by_fields_and_by_address_where_there_is_none() {
     assert!(route.passes("192.0.2.1", &[]));
     assert!(!route.passes("192.0.2.1", &[]));
     assert!(route.passes("192.0.2.2", &[]));
+}
+
+#[test]
+fn clients_are_told_apart_by_a_path_parameter() {
+    let by_tenant = RateLimit {
+        by: [Part::Parameter("tenant".into()), Part::Address].into(),
+        ..limit("a", 1)
+    };
+    let route = Route::new(vec![by_tenant], RateLimitFields::Standard);
+    let passes = |path, address| route.verdict_at(path, address, &[]).result().is_ok();
+    assert!(passes("/tenants/acme/a", "192.0.2.1"));
+    assert!(!passes("/tenants/acme/b", "192.0.2.1"));
+    assert!(!passes("/tenants/acme;b=1/c", "192.0.2.1"));
+    assert!(passes("/tenants/acme/a", "192.0.2.2"));
+    assert!(passes("/tenants/other", "192.0.2.1"));
 }
 
 #[test]
