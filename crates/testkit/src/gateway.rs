@@ -1,7 +1,7 @@
 //! The real program in a process of its own.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::folder::Folder;
 use crate::{Client, within};
 
 /// How the program is to be started.
@@ -29,27 +30,15 @@ pub struct Gateway {
     folder: Folder,
 }
 
-/// A folder of one test.
-#[derive(Debug)]
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 impl GatewayBuilder {
     /// Starts `program` with ports of its own, one worker, an access log in a file, and nothing of the environment.
     #[must_use]
     pub fn new(program: &str) -> Self {
-        let folder =
-            std::env::temp_dir().join(format!("api-gateway-test-{:016x}", fastrand::u64(..)));
-        std::fs::create_dir(&folder).expect("a folder");
+        let folder = Folder::new();
         let mut command = Command::new(program);
         command
             .env_clear()
-            .current_dir(&folder)
+            .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -59,18 +48,15 @@ impl GatewayBuilder {
             .env("ADMIN_ADDR", "127.0.0.1:0")
             .env("WORKERS", "1")
             .env("LOG_FORMAT", "json")
-            .env("ACCESS_LOG", folder.join("access.log"))
+            .env("ACCESS_LOG", folder.path().join("access.log"))
             .env("ACCESS_LOG_FORMAT", "json");
-        Self {
-            command,
-            folder: Folder(folder),
-        }
+        Self { command, folder }
     }
 
     /// With this routes file.
     #[must_use]
     pub fn routes(mut self, routes: &Value) -> Self {
-        let path = self.folder.0.join("routes.json");
+        let path = self.folder.path().join("routes.json");
         std::fs::write(&path, routes.to_string()).expect("a file");
         self.command.env("ROUTES_CONFIG_PATH", path);
         self
@@ -79,7 +65,7 @@ impl GatewayBuilder {
     /// With this file in its working directory.
     #[must_use]
     pub fn file(self, name: &str, content: &str) -> Self {
-        std::fs::write(self.folder.0.join(name), content).expect("a file");
+        std::fs::write(self.folder.path().join(name), content).expect("a file");
         self
     }
 
@@ -118,7 +104,6 @@ impl GatewayBuilder {
     pub async fn start(mut self) -> Gateway {
         let mut child = self.command.spawn().expect("the program");
         let mut lines = BufReader::new(child.stderr.take().expect("standard error")).lines();
-        let diagnostics = Arc::new(Mutex::new(Vec::new()));
         let mut seen = Vec::new();
         let (address, admin) = within("the gateway to listen", async {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -139,6 +124,7 @@ impl GatewayBuilder {
             panic!("the gateway does not start: {seen:?}");
         })
         .await;
+        let diagnostics = Arc::new(Mutex::new(seen));
         let kept = Arc::clone(&diagnostics);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -171,7 +157,7 @@ impl Gateway {
     /// Its folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        &self.folder.0
+        self.folder.path()
     }
 
     /// A new connection to it.
@@ -188,15 +174,37 @@ impl Gateway {
         self.child.id().expect("a running gateway")
     }
 
-    /// Diagnostics since it listens.
+    /// Its diagnostics so far.
     #[must_use]
     pub fn diagnostics(&self) -> Vec<String> {
         self.diagnostics.lock().expect("a lock").clone()
     }
 
+    /// Waits until so many lines of the diagnostics hold `text`.
+    pub async fn wait_for_diagnostics(&self, count: usize, text: &str) {
+        within(text, async {
+            let holds = |line: &String| line.contains(text);
+            while self.diagnostics().iter().filter(|line| holds(line)).count() < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+
+    /// The value that `/metrics` has for a series.
+    pub async fn metric(&self, series: &str) -> u64 {
+        let text = Client::connect(self.admin)
+            .await
+            .get("/metrics")
+            .await
+            .text();
+        let value = |line: &str| line.strip_prefix(series)?.trim().parse().ok();
+        text.lines().find_map(value).expect(series)
+    }
+
     /// The access log once it has so many lines.
     pub async fn log(&self, lines: usize) -> Vec<Value> {
-        let path = self.folder.0.join("access.log");
+        let path = self.folder.path().join("access.log");
         within("access log lines", async {
             loop {
                 let text = std::fs::read_to_string(&path).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What tests need to meet the gateway as the world does: scriptable backends, raw clients and a harness that
-//! starts and stops the real program.
+//! What tests need to meet the gateway as the world does: scriptable backends, raw clients, and a harness that starts
+//! and stops the real program and real Redis servers.
 //!
 //! Everything here panics when something does not come about in time: it is for tests only.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
@@ -7,11 +7,14 @@
 mod backend;
 mod client;
 mod deadline;
+mod folder;
 mod gateway;
 mod message;
+mod redis;
 
 pub use backend::{Backend, Connection};
 pub use client::Client;
 pub use deadline::within;
 pub use gateway::{Gateway, GatewayBuilder};
 pub use message::{Message, read_message};
+pub use redis::{Redis, RedisCluster, RedisWithSentinel};
