@@ -11,7 +11,7 @@ fn command(name: &str) -> GatewayBuilder {
 }
 
 /// The broken routes files, with what must be said about each.
-const BROKEN: [(&str, &[&str]); 14] = [
+const BROKEN: [(&str, &[&str]); 15] = [
     ("ambiguous.json", &["4:15: ", "in line 3"]),
     (
         "bad-cors.json",
@@ -47,6 +47,16 @@ const BROKEN: [(&str, &[&str]); 14] = [
             "7:59: the limit \"per-tenant\" counts by \"param:tenant\", and the path \"/c\" has no parameters",
             "8:118: the path \"/d/{id}/{*rest}\" has no parameter \"tenant\"; it has id, rest",
             "9:96: \"param:\" must be \"ip\"",
+        ],
+    ),
+    (
+        "bad-rate-limit-stores.json",
+        &[
+            "2:51: \"redis\" needs REDIS_URL, which is not set",
+            "6:95: \"redis\" needs REDIS_URL, which is not set",
+            "7:115: \"onError\" is about Redis, and the limit is not counted there",
+            "8:95: expected \"local\" or \"redis\", found the string \"redsi\"",
+            "8:115: expected \"local\" or \"open\" or \"closed\", found 7",
         ],
     ),
     (
@@ -142,17 +152,20 @@ async fn wrong_settings_are_all_told_at_once() {
         .env("PORT", "abc")
         .env("BACKEND_URL", "http://")
         .env("JWT_SECRET", " ")
+        .env("REDIS_URL", "rediss://:hush@cache")
         .argument("--workers=0")
         .finish()
         .await;
     assert_eq!(status.code(), Some(1));
     let lines: Vec<&str> = error.lines().collect();
-    assert_eq!(lines.len(), 4, "{error}");
+    assert_eq!(lines.len(), 5, "{error}");
+    assert!(!error.contains("hush"), "{error}");
     for part in [
         "PORT=\"abc\" (environment)",
         "WORKERS=\"0\" (flag)",
         "BACKEND_URL=\"http://\"",
         "JWT_SECRET (environment)",
+        "REDIS_URL (environment): TLS to Redis is not there yet",
     ] {
         assert!(
             lines.iter().any(|line| line.contains(part)),

@@ -19,6 +19,7 @@ mod logging;
 mod pooling;
 mod proxying;
 mod rate_limit;
+mod rate_limit_script;
 mod routing;
 mod shutdown;
 mod streaming;

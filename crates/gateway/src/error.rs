@@ -126,6 +126,9 @@ error_codes! {
     /// Whether the client may pass cannot be found out: its issuer's keys or the deciding service are not to be had.
     AuthUnavailable = "auth-unavailable", 503, "proxy_internal_error", "Authentication unavailable",
         "Whether the request may pass cannot be found out at present.";
+    /// The request could not be counted, and must not pass uncounted.
+    RateLimitUnavailable = "rate-limit-unavailable", 503, "proxy_internal_error", "Rate limit unavailable",
+        "The request could not be counted; the Retry-After field tells when to come back.";
     /// Connecting to the backend took too long.
     UpstreamConnectTimeout = "upstream-connect-timeout", 504, "connection_timeout", "Upstream connect timeout",
         "The service behind this route did not accept a connection in time.";
@@ -207,10 +210,18 @@ impl Refusal {
     }
 
     /// The client may come back after so many seconds.
-    pub(crate) fn rate_limited(seconds: HeaderValue) -> Self {
+    pub(crate) fn rate_limited(seconds: u64) -> Self {
         Self {
-            field: Some((RETRY_AFTER, seconds)),
+            field: Some((RETRY_AFTER, seconds.into())),
             ..ErrorCode::RateLimited.into()
+        }
+    }
+
+    /// The same, though it is not the client's fault.
+    pub(crate) fn rate_limit_unavailable(seconds: u64) -> Self {
+        Self {
+            field: Some((RETRY_AFTER, seconds.into())),
+            ..ErrorCode::RateLimitUnavailable.into()
         }
     }
 

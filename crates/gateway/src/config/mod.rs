@@ -24,7 +24,8 @@ pub(crate) use load::token_issuer;
 pub use load::{Loaded, load};
 pub use routes::schema;
 pub use settings::{
-    AccessLog, AccessLogFormat, JwtSettings, Limits, LogFormat, SETTINGS, Secret, Setting,
-    SettingError, Settings, Sources, Timeouts, UpstreamPool, env_example, reference,
+    AccessLog, AccessLogFormat, JwtSettings, Limits, LogFormat, RedisServer, RedisSettings,
+    SETTINGS, Secret, Setting, SettingError, Settings, Sources, Timeouts, Topology, UpstreamPool,
+    env_example, reference,
 };
 pub use snapshot::{Destination, Policy, Route, Shadowed, Snapshot};

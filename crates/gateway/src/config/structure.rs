@@ -2,7 +2,7 @@
 //!
 //! The schema is made from the structs that the file is read into, so that one definition serves reading, checking,
 //! editors and the reference. Only what those structs lead to is understood here: types, properties, required ones,
-//! items, choices and bounds.
+//! items, choices, words and bounds.
 
 use std::collections::HashSet;
 
@@ -43,6 +43,9 @@ impl<'a> Structure<'a> {
         let schema = self.resolve(schema);
         if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
             return self.choice(node, choices);
+        }
+        if let Some(words) = schema.get("oneOf").and_then(Value::as_array) {
+            return self.word(node, words);
         }
         let expected = schema.get("type").and_then(Value::as_str);
         if let Some(expected) = expected.filter(|expected| !is_of_type(node, expected)) {
@@ -94,6 +97,23 @@ impl<'a> Structure<'a> {
                 );
                 self.say(node.start(), &message);
             }
+        }
+    }
+
+    /// One of some words, each of which the schema explains by itself.
+    fn word(&mut self, node: &Node<'_>, words: &[Value]) {
+        let allowed: Vec<&str> = words
+            .iter()
+            .filter_map(|word| word.get("const")?.as_str())
+            .collect();
+        let is_allowed = matches!(node, Node::StringLit(text) if allowed.contains(&&*text.value));
+        if !is_allowed {
+            let message = format!(
+                "expected \"{}\", found {}",
+                allowed.join("\" or \""),
+                describe(node)
+            );
+            self.say(node.start(), &message);
         }
     }
 

@@ -20,7 +20,7 @@ use crate::config::{Destination, Policy, Route, Settings, Snapshot};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::{AccessLog, Entry, Exchange};
 use crate::middleware::cors::{Cors, Preflight};
-use crate::middleware::rate_limit::{Subject, Verdict};
+use crate::middleware::rate_limit::{RouteLimits, Store, Subject, Verdict};
 use crate::middleware::{panics, request_id, security_headers, size_limit};
 use crate::proxy::{self, ClientSide, Forwarder, Pools, Routed};
 use crate::router::{Criteria, Found, path};
@@ -32,6 +32,8 @@ pub(crate) struct Handler {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) authenticator: Authenticator,
     pub(crate) pools: Pools,
+    /// None where no limit is counted in Redis.
+    pub(crate) store: Option<Rc<Store>>,
     pub(crate) access_log: Rc<AccessLog>,
     pub(crate) clock: Clock,
 }
@@ -46,6 +48,17 @@ struct Arrival<'a> {
     address: IpAddr,
     /// When the head had come.
     started: Instant,
+}
+
+impl Arrival<'_> {
+    /// Whom limits count the request for; `path` is normalised.
+    fn subject<'a>(&'a self, path: &'a str) -> Subject<'a> {
+        Subject {
+            address: self.address,
+            headers: &self.head.headers,
+            path,
+        }
+    }
 }
 
 /// Turns points in time into dates without asking the system for each.
@@ -178,7 +191,15 @@ impl Handler {
                 checked.map_err(Refusal::from),
             )?;
         }
-        verdict.add(self.count(arrival, &path, route));
+        if let Some(limits) = &route.rate_limits {
+            let (limiter, subject) = (&self.snapshot.rate_limits, arrival.subject(&path));
+            let now = arrival.started;
+            // Only who has to ask Redis waits.
+            verdict.add(match self.store_for(limits) {
+                None => limiter.count(limits, &subject, now),
+                Some(store) => limiter.count_shared(store, limits, &subject, now).await,
+            });
+        }
         entry.set_shadowed(verdict.shadowed);
         enforce(route, Policy::RateLimit, entry, verdict.result())?;
         let body = limit_size(route, entry, body)?;
@@ -280,18 +301,9 @@ impl Handler {
         }
     }
 
-    /// Counts the request where its route has limits.
-    fn count(&self, arrival: &Arrival<'_>, path: &str, route: &Route) -> Verdict {
-        let Some(limits) = &route.rate_limits else {
-            return Verdict::default();
-        };
-        let subject = Subject {
-            address: arrival.address,
-            headers: &arrival.head.headers,
-            path,
-        };
-        let limiter = &self.snapshot.rate_limits;
-        limiter.count(limits, &subject, arrival.started)
+    /// Where `limits` are counted, if not all of them here.
+    fn store_for(&self, limits: &RouteLimits) -> Option<&Store> {
+        self.store.as_deref().filter(|_| limits.need_redis)
     }
 
     /// Who the request is from, where the route asks.

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use crate::admin;
 use crate::config::{AccessLog, AccessLogFormat, Route, Settings, Snapshot};
 use crate::middleware::access_log::{Sink, SinkError, Style};
+use crate::middleware::rate_limit::StoreHealth;
 
 pub(crate) use shutdown::Phase;
 use worker::{Worker, WorkerHandle};
@@ -131,6 +132,10 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
     let open_connections = Arc::new(AtomicUsize::new(0));
     let mut workers = Vec::new();
     let address = listeners.address;
+    let store_health = Arc::new(StoreHealth::new(
+        settings.redis.server.as_ref(),
+        settings.workers,
+    ));
     for (index, listener) in listeners.sockets.into_iter().enumerate() {
         let worker = Worker {
             settings: Arc::clone(&settings),
@@ -142,6 +147,7 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
             style,
             open_connections: Arc::clone(&open_connections),
             most_connections,
+            store_health: Arc::clone(&store_health),
         };
         workers.push(WorkerHandle::start(index, worker)?);
     }

@@ -26,6 +26,7 @@ use crate::auth::Authenticator;
 use crate::config::{Settings, Snapshot};
 use crate::handler::{Clock, Handler};
 use crate::middleware::access_log::{AccessLog, SinkHandle, Style};
+use crate::middleware::rate_limit::{self, Store, StoreHealth};
 use crate::proxy::{PoolLimits, Pools};
 
 /// How often idle upstream connections are looked over.
@@ -49,6 +50,8 @@ pub(super) struct Worker {
     /// Client connections of all workers.
     pub(super) open_connections: Arc<AtomicUsize>,
     pub(super) most_connections: usize,
+    /// How Redis is, for all workers.
+    pub(super) store_health: Arc<StoreHealth>,
 }
 
 /// A running worker.
@@ -118,12 +121,14 @@ impl Worker {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "worker cannot listen"),
         };
+        let store = store(&self.settings, &self.snapshot, self.store_health);
         let connections = Rc::new(Connections {
             handler: Rc::new(handler(
                 &self.settings,
                 &self.snapshot,
                 self.services,
                 access_log,
+                store,
             )),
             limits: Limits::from(&*self.settings),
             drain: Drain::default(),
@@ -154,6 +159,7 @@ fn handler(
     snapshot: &Arc<Snapshot>,
     services: Option<reqwest::Client>,
     access_log: &Rc<AccessLog>,
+    store: Option<Rc<Store>>,
 ) -> Handler {
     let limits = PoolLimits {
         most_idle: settings.upstream_pool.max_idle,
@@ -163,11 +169,22 @@ fn handler(
     Handler {
         authenticator: Authenticator::new(services),
         pools: Pools::new(snapshot.pools, limits),
+        store,
         access_log: Rc::clone(access_log),
         clock: Clock::new(),
         settings: Arc::clone(settings),
         snapshot: Arc::clone(snapshot),
     }
+}
+
+/// The way to Redis, and somebody who keeps it open; none where no limit is counted there.
+fn store(settings: &Settings, snapshot: &Snapshot, health: Arc<StoreHealth>) -> Option<Rc<Store>> {
+    let server = settings.redis.server.clone()?;
+    snapshot.rate_limits.need_redis().then(|| {
+        let store = Rc::new(Store::new(settings.redis.timeout, health));
+        spawn_local(rate_limit::keep(Rc::clone(&store), server));
+        store
+    })
 }
 
 async fn sweep(handler: Rc<Handler>) {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::auth::Issuers;
 use super::check::{Check, Checked, Shared};
+use super::limit::Redis;
 use super::rate_limits::Limits;
 use super::written::Route as Written;
 use crate::auth::{Authority, Consumers, Service, TokenIssuer};
@@ -46,7 +47,7 @@ pub(in crate::config) fn compile(
     let issuers = Issuers::new(document, &root, settings, &credentials, &mut findings);
     let mut shared = Shared {
         settings,
-        limits: Limits::shared(document, &root, &mut findings),
+        limits: Limits::shared(document, &root, Redis::of(settings), &mut findings),
         issuers: &issuers,
     };
     for (index, value) in routes(&root).iter().enumerate() {
@@ -197,7 +198,7 @@ fn authority(credentials: Credentials, issuers: &Issuers, routes: &[Checked]) ->
 fn assemble(
     router: Router,
     routes: Vec<Checked>,
-    limits: Limits,
+    mut limits: Limits,
     authority: Authority,
     settings: &Settings,
 ) -> Snapshot {
@@ -212,6 +213,7 @@ fn assemble(
             || free_name(&route.matched.path.to_string(), &mut names),
             Into::into,
         );
+        limits.name_counters(&name, route.rate_limits.as_ref());
         let endpoints = route.targets.iter().map(|(target, _)| {
             let next = pools.len();
             let pool = *pools

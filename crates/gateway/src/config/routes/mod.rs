@@ -4,6 +4,7 @@ mod auth;
 mod check;
 mod compile;
 mod cors;
+mod limit;
 mod rate_limits;
 mod written;
 

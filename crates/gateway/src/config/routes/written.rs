@@ -237,6 +237,32 @@ pub(super) struct RateLimit {
     /// Counted and logged; nobody is refused.
     #[serde(default)]
     pub(super) shadow: bool,
+    /// Where it is counted; "redis" where none is given and REDIS_URL is, else "local".
+    pub(super) store: Option<Store>,
+    /// What is done when Redis does not answer in time; "local" where none is given.
+    pub(super) on_error: Option<OnError>,
+}
+
+/// Where a limit is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Store {
+    /// In each gateway by itself.
+    Local,
+    /// In Redis, for all gateways together.
+    Redis,
+}
+
+/// What is done when Redis does not answer in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum OnError {
+    /// The gateway counts by itself.
+    Local,
+    /// The request passes.
+    Open,
+    /// The request is refused.
+    Closed,
 }
 
 /// A time.

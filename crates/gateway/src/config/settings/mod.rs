@@ -1,11 +1,13 @@
 //! Settings: from flags, the environment and a `.env` file.
 
 mod document;
+mod redis;
 mod source;
 mod table;
 mod values;
 
 pub use document::{env_example, reference};
+pub use redis::{RedisServer, Topology};
 pub use source::{SettingError, Sources};
 pub use table::{SETTINGS, Setting};
 
@@ -49,6 +51,8 @@ pub struct Settings {
     pub rate_limit_fields: RateLimitFields,
     /// `RATE_LIMIT_KEYS`: clients that are counted at once.
     pub rate_limit_keys: usize,
+    /// `REDIS_*`.
+    pub redis: RedisSettings,
     /// `TRUSTED_PROXIES`, `TRUSTED_PROXY_HOPS`: whose word on other addresses is taken.
     pub trusted_proxies: TrustedProxies,
     /// `UNDERSCORE_HEADERS`.
@@ -94,6 +98,15 @@ pub struct JwtSettings {
     pub expiration: Duration,
     /// `JWT_LEEWAY`.
     pub leeway: Duration,
+}
+
+/// Where rate limits of several gateways are counted.
+#[derive(Debug, Clone)]
+pub struct RedisSettings {
+    /// `REDIS_URL`; none where each gateway counts for itself.
+    pub server: Option<RedisServer>,
+    /// `REDIS_TIMEOUT`: how long a request waits for it at most.
+    pub timeout: Duration,
 }
 
 /// Text that is never shown.
@@ -233,6 +246,10 @@ impl Settings {
             cors: read.value("ALLOWED_ORIGINS", v::cors),
             rate_limit_fields: read.value("RATE_LIMIT_FIELDS", v::rate_limit_fields),
             rate_limit_keys: read.value("RATE_LIMIT_KEYS", v::key_count),
+            redis: RedisSettings {
+                server: read.value("REDIS_URL", v::redis_server),
+                timeout: read.value("REDIS_TIMEOUT", v::duration),
+            },
             trusted_proxies: read.trusted_proxies(),
             underscore_headers: read.value("UNDERSCORE_HEADERS", v::underscore_headers),
             security_headers: read.value("SECURITY_HEADERS", v::switch),

@@ -41,6 +41,7 @@ const fn setting(
 const LISTENING: &str = "Listening";
 const ROUTING: &str = "Routing";
 const SECURITY: &str = "Security";
+const REDIS: &str = "Redis";
 const LOGGING: &str = "Logging";
 const LIMITS: &str = "Limits";
 const TIMEOUTS: &str = "Time-outs";
@@ -170,6 +171,19 @@ pub const SETTINGS: &[Setting] = &[
         "TRUSTED_PROXIES",
         "",
         "Addresses or networks (CIDR), comma separated, whose X-Forwarded-* fields are believed; nobody by default",
+    ),
+    Setting {
+        variable: "REDIS_URL",
+        default: "",
+        help: "Where several gateways count their rate limits together: redis://[user:password@]host:port[/db], redis+cluster://host:port,host:port, or redis+sentinel://[user:password@]host:port,host:port/master-name[/db]; without one each gateway counts for itself",
+        group: REDIS,
+        secret: true,
+    },
+    setting(
+        REDIS,
+        "REDIS_TIMEOUT",
+        "20ms",
+        "How long a request waits for Redis at most, 1ms to 24h; then a limit's \"onError\" holds",
     ),
     setting(
         SECURITY,

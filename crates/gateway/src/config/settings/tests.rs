@@ -175,6 +175,8 @@ fn wrong_values_say_what_is_allowed() {
         ("HEAD_TIMEOUT", "0", "1ms"),
         ("HEAD_TIMEOUT", "soon", "seconds"),
         ("SHUTDOWN_TIMEOUT", "25h", "24h"),
+        ("REDIS_URL", "rediss://a", "TLS to Redis is not there yet"),
+        ("REDIS_TIMEOUT", "0", "1ms"),
     ] {
         let error = error(variable, value);
         assert!(
@@ -204,6 +206,12 @@ fn secrets_are_shown_nowhere() {
     assert!(!format!("{settings:?}").contains("hush-hush"));
     let sources = gather(&[], &[("JWT_SECRET", "hush-hush")], None).unwrap();
     assert!(!format!("{sources:?}").contains("hush-hush"));
+    assert_eq!(
+        error("REDIS_URL", "redis://me:hush-hush@/"),
+        "REDIS_URL (environment): must hold a host and perhaps a port, such as redis.internal:6379 or [::1]:6379"
+    );
+    let settings = read(&[], &[("REDIS_URL", "redis://me:hush-hush@a")], None).unwrap();
+    assert!(!format!("{settings:?}").contains("hush-hush"));
     assert_eq!(
         error("JWT_SECRET", "   "),
         "JWT_SECRET (environment): must not be blank"

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
-use super::{AccessLog, AccessLogFormat, LogFormat};
+use super::{AccessLog, AccessLogFormat, LogFormat, RedisServer};
 use crate::config::network::network;
 use crate::config::{duration as time, size};
 use crate::middleware::cors::Cors;
@@ -263,6 +263,14 @@ pub(super) fn rate_limit_fields(text: &str) -> Parsed<RateLimitFields> {
 
 pub(super) fn key_count(text: &str) -> Parsed<usize> {
     whole_number(text, 1_000, 100_000_000)
+}
+
+/// Empty for none.
+pub(super) fn redis_server(text: &str) -> Parsed<Option<RedisServer>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    RedisServer::parse(text).map(Some)
 }
 
 fn whole_number(text: &str, least: usize, most: usize) -> Parsed<usize> {

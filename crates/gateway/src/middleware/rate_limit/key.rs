@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use http::HeaderMap;
 
+use super::counter_name::first_bits;
 use super::limit::{Part, RateLimit};
 use crate::router::ParameterPlace;
 
@@ -37,6 +39,15 @@ enum Value<'a> {
 }
 
 impl Key<'_> {
+    /// What stands for the client where others can see it; `by` is how the limit tells clients apart.
+    pub(super) fn digest(&self, by: &str) -> u128 {
+        let mut context = Context::new(&SHA256);
+        context.update(by.as_bytes());
+        context.update(b"\0");
+        self.spell(|bytes| context.update(bytes));
+        first_bits(&context.finish())
+    }
+
     /// Gives `take` the client as bytes. Of two clients that differ, neither's are the start of the other's.
     fn spell(&self, mut take: impl FnMut(&[u8])) {
         let mut parameters = self.parameters.iter();

@@ -1,5 +1,6 @@
 //! A limit, compiled.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use http::{HeaderName, HeaderValue};
@@ -24,6 +25,30 @@ pub struct RateLimit {
     pub exempt: Box<[IpNet]>,
     /// It is counted and logged, and nobody is refused.
     pub shadow: bool,
+    /// How it is counted in Redis, for several gateways together; none where each counts for itself.
+    pub shared: Option<Shared>,
+}
+
+/// How a limit is counted in Redis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shared {
+    /// What its counts are called, up to the client: a `counter_name`.
+    pub name: Box<str>,
+    /// [`RateLimit::by`] as text: what is the same for two things is not the same client.
+    pub by: Box<str>,
+    /// What is done when Redis does not decide in time.
+    pub on_error: OnError,
+}
+
+/// What is done when Redis does not decide in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// The gateway counts for itself.
+    Local,
+    /// The request passes.
+    Open,
+    /// The request is refused.
+    Closed,
 }
 
 /// A part of what tells clients apart.
@@ -42,6 +67,8 @@ pub enum Part {
 pub struct RouteLimits {
     /// All of them hold.
     pub limits: Box<[RouteLimit]>,
+    /// Some of them are counted in Redis.
+    pub need_redis: bool,
     /// `RateLimit-Policy`; none when no limit of the route is enforced.
     pub policy_field: Option<HeaderValue>,
 }
@@ -53,6 +80,17 @@ pub struct RouteLimit {
     pub limit: usize,
     /// Where the path parameters stand that the limit's parts name, in the order of those parts.
     pub parameters: Box<[ParameterPlace]>,
+}
+
+/// As in a routes file.
+impl fmt::Display for Part {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address => formatter.write_str("ip"),
+            Self::Header(name) => write!(formatter, "header:{name}"),
+            Self::Parameter(name) => write!(formatter, "param:{name}"),
+        }
+    }
 }
 
 impl RateLimit {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rate_limiter::Limiter;
+use rate_limiter::{Decision, Limiter};
 use tokio::time::Instant;
 
 use super::key::{Key, Subject};
@@ -10,13 +10,32 @@ use super::limit::{RateLimit, RouteLimits};
 use super::told::RateLimitFields;
 use super::verdict::Verdict;
 
-/// All limits, and what has been counted.
+/// All limits, and what has been counted in this process.
 #[derive(Debug)]
 pub struct RateLimits {
     limits: Box<[RateLimit]>,
     fields: RateLimitFields,
     limiter: Limiter,
     epoch: Instant,
+}
+
+/// What will become of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outlook {
+    /// No limit is known to refuse it.
+    Open,
+    /// A limit will refuse it, so that it is to take nothing from the others.
+    Refused,
+}
+
+impl Outlook {
+    pub(super) fn new(is_refused: bool) -> Self {
+        if is_refused {
+            Self::Refused
+        } else {
+            Self::Open
+        }
+    }
 }
 
 impl RateLimits {
@@ -37,15 +56,42 @@ impl RateLimits {
         self.limits.get(limit).map(|limit| &*limit.name)
     }
 
-    /// Counts a request of `subject` at `now`. One that meets a limit takes nothing from the others.
+    /// Whether any limit is counted in Redis.
+    pub(crate) fn need_redis(&self) -> bool {
+        self.limits.iter().any(|limit| limit.shared.is_some())
+    }
+
+    /// Counts a request of `subject` at `now`, all in this process. One that meets a limit takes nothing from the
+    /// others.
     pub(crate) fn count(
         &self,
         route: &RouteLimits,
         subject: &Subject<'_>,
         now: Instant,
     ) -> Verdict {
-        let now = now.saturating_duration_since(self.epoch);
-        let holding = route
+        let now = self.since_epoch(now);
+        let holding = self.holding(route, subject);
+        // Another worker may take what has been seen here. Then the request costs some units, and still meets its limit.
+        let outlook = Outlook::new(
+            route.limits.len() > 1
+                && holding
+                    .clone()
+                    .any(|key| !key.limit.shadow && !self.has_room(&key, now)),
+        );
+        let mut verdict = Verdict::new(route.policy_field.as_ref());
+        for key in holding {
+            self.decide(&key, &self.take(&key, now, outlook), &mut verdict);
+        }
+        verdict
+    }
+
+    /// The limits of a route that hold for `subject`.
+    pub(super) fn holding<'a>(
+        &'a self,
+        route: &'a RouteLimits,
+        subject: &'a Subject<'a>,
+    ) -> impl Iterator<Item = Key<'a>> + Clone {
+        route
             .limits
             .iter()
             .map(|of_route| Key {
@@ -54,25 +100,27 @@ impl RateLimits {
                 parameters: &of_route.parameters,
                 subject,
             })
-            .filter(|key| !key.limit.exempts(subject.address));
-        // Another worker may take what has been seen here. Then the request costs some units, and still meets its limit.
-        let will_be_refused = route.limits.len() > 1
-            && holding
-                .clone()
-                .any(|key| !key.limit.shadow && !self.has_room(&key, now));
-        let mut verdict = Verdict::new(route.policy_field.as_ref());
-        for key in holding {
-            let limit = key.limit;
-            let spared = will_be_refused && !limit.shadow && self.has_room(&key, now);
-            let units = if spared { 0 } else { limit.cost };
-            let decision = self.limiter.take(&limit.policy, &key, now, units);
-            verdict.decide((key.index, limit), &decision, self.fields);
-        }
-        verdict
+            .filter(|key| !key.limit.exempts(key.subject.address))
     }
 
-    fn has_room(&self, key: &Key<'_>, now: Duration) -> bool {
+    pub(super) fn since_epoch(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.epoch)
+    }
+
+    pub(super) fn has_room(&self, key: &Key<'_>, now: Duration) -> bool {
         self.limiter
             .has(&key.limit.policy, key, now, key.limit.cost)
+    }
+
+    /// Takes what the request costs, or nothing where another limit will refuse it and this one would not.
+    pub(super) fn take(&self, key: &Key<'_>, now: Duration, outlook: Outlook) -> Decision {
+        let limit = key.limit;
+        let spared = outlook == Outlook::Refused && !limit.shadow && self.has_room(key, now);
+        let units = if spared { 0 } else { limit.cost };
+        self.limiter.take(&limit.policy, key, now, units)
+    }
+
+    pub(super) fn decide(&self, key: &Key<'_>, decision: &Decision, verdict: &mut Verdict) {
+        verdict.decide((key.index, key.limit), decision, self.fields);
     }
 }

@@ -2,19 +2,24 @@
 //!
 //! A [`RateLimit`] says how many units of what in which time; a route has [`RouteLimits`], all of which hold.
 //! [`RateLimits`] counts a request against those of its route, and gives a [`Verdict`]: whether the request may pass,
-//! and what its answer tells.
+//! and what its answer tells. Counts are this process's own, or stand in Redis ([`Store`]) for several gateways together.
 
+mod counter_name;
 mod key;
 mod limit;
 mod limits;
+mod shared;
+mod store;
 mod told;
 mod verdict;
 
-pub(crate) use limit::{Part, RateLimit, RouteLimit, RouteLimits};
+pub(crate) use limit::{OnError, Part, RateLimit, RouteLimit, RouteLimits, Shared};
 pub(crate) use limits::RateLimits;
 pub(crate) use told::RateLimitFields;
 
+pub(crate) use counter_name::{Owner, counter_name};
 pub(crate) use key::Subject;
+pub(crate) use store::{Failure, Fallback, Store, StoreHealth, keep};
 pub(crate) use verdict::Verdict;
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ fn limit(name: &str, limit: u32) -> RateLimit {
         cost: 1,
         exempt: [].into(),
         shadow: false,
+        shared: None,
     }
 }
 
@@ -40,6 +41,7 @@ impl Route {
                         .collect(),
                 })
                 .collect(),
+            need_redis: false,
             policy_field: Some(HeaderValue::from_static("policy")),
         };
         Self {

@@ -9,14 +9,25 @@ use super::limit::RateLimit;
 use super::told::{RateLimitFields, Told, seconds};
 use crate::error::Refusal;
 
+/// Seconds after which somebody who could not be counted may come back: Redis is looked for about as often.
+const RETRY_PAUSE: u64 = 1;
+
 /// Whether a request may pass, and what its answer tells, whatever it is.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     told: Told,
-    /// When there is room for the request again, where it has met a limit.
-    refused: Option<Duration>,
+    refused: Option<Refused>,
     /// A limit that would have refused it, were it enforced: an index.
     pub(crate) shadowed: Option<usize>,
+}
+
+/// Why a request may not pass; of two reasons the greater one is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Refused {
+    /// Nobody has decided.
+    Undecided,
+    /// It has met a limit; there is room for it again after this time.
+    Met(Duration),
 }
 
 impl Verdict {
@@ -42,9 +53,14 @@ impl Verdict {
             return;
         }
         if !decision.allowed {
-            self.refused = self.refused.max(Some(decision.retry_after));
+            self.refused = self.refused.max(Some(Refused::Met(decision.retry_after)));
         }
         self.told.add(limit, decision, fields);
+    }
+
+    /// A limit that must not be passed uncounted could not be counted.
+    pub(super) fn refuse_for_want_of_a_decision(&mut self) {
+        self.refused = self.refused.max(Some(Refused::Undecided));
     }
 
     /// Adds what came of counting the request against further limits.
@@ -57,13 +73,13 @@ impl Verdict {
     /// Lets the request pass, or not.
     ///
     /// # Errors
-    /// When it has met a limit.
+    /// When it has met a limit, or could not be counted and must be.
     pub(crate) fn result(&self) -> Result<(), Refusal> {
-        self.refused.map_or(Ok(()), |after| {
-            Err(Refusal::rate_limited(HeaderValue::from(
-                seconds(after).max(1),
-            )))
-        })
+        match self.refused {
+            None => Ok(()),
+            Some(Refused::Met(after)) => Err(Refusal::rate_limited(seconds(after).max(1))),
+            Some(Refused::Undecided) => Err(Refusal::rate_limit_unavailable(RETRY_PAUSE)),
+        }
     }
 
     /// Says on an answer what is left.

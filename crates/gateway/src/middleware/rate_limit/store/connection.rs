@@ -1,0 +1,194 @@
+//! Connections to Redis, of whatever installation.
+
+use std::time::Duration;
+
+use rate_limiter::Decision;
+use redis::aio::MultiplexedConnection;
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use redis::io::tcp::TcpSettings;
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue,
+    IntoConnectionInfo, RedisConnectionInfo, RedisResult, ServerErrorKind,
+};
+use tokio::time::timeout;
+
+use super::MOST_PENDING;
+use super::script::{Ask, Script, decisions};
+use crate::config::{RedisServer, Topology};
+
+/// How long one server may take to be connected to; there may be several to be asked before.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Of a cluster's node that says a key has moved, to the one that has it.
+const REDIRECTS: u32 = 2;
+
+/// What connections are made with.
+pub(super) enum Connector {
+    Single(Client),
+    Cluster(ClusterClient),
+    Sentinel(SentinelClient),
+}
+
+/// A connection that many requests use at once.
+pub(super) enum Connection {
+    Single(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Single(_) => "Single",
+            Self::Cluster(_) => "Cluster",
+        })
+    }
+}
+
+impl Connector {
+    /// Connects nowhere yet.
+    pub(super) fn new(server: &RedisServer) -> RedisResult<Self> {
+        let mut addresses = server
+            .nodes
+            .iter()
+            .map(|(host, port)| ConnectionAddr::Tcp(host.clone(), *port));
+        match &server.topology {
+            Topology::Single => {
+                let address = addresses.next().ok_or_else(no_address)?;
+                let info = address
+                    .into_connection_info()?
+                    .set_tcp_settings(tcp_settings())
+                    .set_redis_settings(login(server));
+                Client::open(info).map(Self::Single)
+            }
+            Topology::Cluster => {
+                let nodes = addresses
+                    .map(|address| {
+                        Ok(address
+                            .into_connection_info()?
+                            .set_redis_settings(login(server)))
+                    })
+                    .collect::<RedisResult<Vec<_>>>()?;
+                ClusterClient::builder(nodes)
+                    .tcp_settings(tcp_settings())
+                    .connection_timeout(CONNECT_TIMEOUT)
+                    .overall_response_timeout(None)
+                    .retries(REDIRECTS)
+                    .build()
+                    .map(Self::Cluster)
+            }
+            Topology::Sentinel { master } => {
+                let mut builder =
+                    SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?
+                        .set_client_to_redis_db(server.database)
+                        .set_client_to_redis_tcp_settings(tcp_settings());
+                if let Some(user) = &server.user {
+                    builder = builder.set_client_to_redis_username(user);
+                }
+                if let Some(password) = &server.password {
+                    builder = builder.set_client_to_redis_password(password.expose());
+                }
+                builder.build().map(Self::Sentinel)
+            }
+        }
+    }
+
+    /// A connection to a server that knows the script.
+    pub(super) async fn connect(&mut self, script: &Script) -> RedisResult<Connection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            // Whoever asks has a limit of his own.
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(MOST_PENDING);
+        let connection = match self {
+            Self::Single(client) => {
+                client
+                    .get_multiplexed_async_connection_with_config(&config)
+                    .await?
+            }
+            // The sentinels are asked for the master each time.
+            Self::Sentinel(client) => client.get_async_connection_with_config(&config).await?,
+            Self::Cluster(client) => {
+                let connection = Connection::Cluster(client.get_async_connection().await?);
+                // A node that is down or hangs does not keep us from the others; one that does not know the script is
+                // told of it when it is asked.
+                let told = connection.query::<redis::Value>(script.load());
+                let _whether_all_know_it = timeout(CONNECT_TIMEOUT, told).await;
+                return Ok(connection);
+            }
+        };
+        let connection = Connection::Single(connection);
+        let _hash: String = connection.query(script.load()).await?;
+        Ok(connection)
+    }
+}
+
+/// The crate's default leaves small messages waiting for each other.
+fn tcp_settings() -> TcpSettings {
+    TcpSettings::default().set_nodelay(true)
+}
+
+fn login(server: &RedisServer) -> RedisConnectionInfo {
+    let mut login = RedisConnectionInfo::default().set_db(server.database);
+    if let Some(user) = &server.user {
+        login = login.set_username(user);
+    }
+    if let Some(password) = &server.password {
+        login = login.set_password(password.expose());
+    }
+    login
+}
+
+fn no_address() -> redis::RedisError {
+    (ErrorKind::InvalidClientConfig, "no address").into()
+}
+
+impl Connection {
+    /// What can be asked in one call: everything of one server; in a cluster, of one client, whose keys lie together.
+    pub(super) fn divide<'a>(&self, asks: Vec<Ask<'a>>) -> Vec<Vec<Ask<'a>>> {
+        if let Self::Single(_) = self {
+            return vec![asks];
+        }
+        let mut calls: Vec<Vec<Ask<'a>>> = Vec::new();
+        for ask in asks {
+            match calls.iter_mut().find(|call| call[0].client == ask.client) {
+                Some(call) => call.push(ask),
+                None => calls.push(vec![ask]),
+            }
+        }
+        calls
+    }
+
+    /// Runs the script.
+    pub(super) async fn take(
+        &self,
+        script: &Script,
+        asks: &[Ask<'_>],
+    ) -> RedisResult<Vec<Decision>> {
+        let mut answer: RedisResult<Vec<u64>> = self.query(script.run(asks)).await;
+        if answer
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+        {
+            // It has been started anew, or told to forget.
+            answer = self.query(script.load_and_run(asks)).await;
+        }
+        decisions(&answer?, asks.len())
+    }
+
+    /// Whether the server is still there.
+    pub(super) async fn ping(&self) -> RedisResult<()> {
+        match self {
+            Self::Single(_) => self.query::<String>(redis::cmd("PING")).await.map(|_| ()),
+            // It looks after its nodes itself.
+            Self::Cluster(_) => Ok(()),
+        }
+    }
+
+    async fn query<T: FromRedisValue>(&self, command: Cmd) -> RedisResult<T> {
+        match self {
+            Self::Single(connection) => command.query_async(&mut connection.clone()).await,
+            Self::Cluster(connection) => command.query_async(&mut connection.clone()).await,
+        }
+    }
+}
