@@ -7,6 +7,7 @@ pub mod config;
 mod demo;
 mod error;
 mod handler;
+mod metrics;
 mod middleware;
 mod proxy;
 pub mod router;

@@ -1,20 +1,35 @@
-//! The admin listener: whether the gateway is alive, and whether it wants traffic.
+//! The admin listener: whether the gateway is alive, whether it wants traffic, and what it counts.
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::metrics::{self, Metrics};
 use crate::server::Phase;
 
-/// Serves `/healthz` and `/readyz` until the program ends.
-pub(crate) async fn serve(listener: TcpListener, phase: watch::Receiver<Phase>) {
-    let router = Router::new()
+/// Serves `/healthz`, `/readyz` and, where there are `metrics`, `/metrics` until the program ends.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    phase: watch::Receiver<Phase>,
+    metrics: Option<Metrics>,
+) {
+    let mut router = Router::new()
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .with_state(phase);
+    if let Some(metrics) = metrics {
+        let told = Router::new()
+            .route("/metrics", get(tell))
+            .with_state(Arc::new(metrics));
+        router = router.merge(told);
+    }
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "admin listener failed");
     }
@@ -31,4 +46,9 @@ async fn ready(State(phase): State<watch::Receiver<Phase>>) -> (StatusCode, &'st
         Phase::Serving => (StatusCode::OK, "ready\n"),
         Phase::Draining | Phase::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     }
+}
+
+/// What the gateway counts.
+async fn tell(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.text())
 }

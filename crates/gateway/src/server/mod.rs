@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use crate::admin;
 use crate::config::{AccessLog, AccessLogFormat, Route, Settings, Snapshot};
+use crate::metrics::Metrics;
 use crate::middleware::access_log::{Sink, SinkError, Style};
 use crate::middleware::rate_limit::StoreHealth;
 
@@ -155,7 +156,8 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         .as_ref()
         .and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = admin_listener {
-        tokio::spawn(admin::serve(listener, phase.subscribe()));
+        let metrics = settings.enable_metrics.then(|| Metrics::new(store_health));
+        tokio::spawn(admin::serve(listener, phase.subscribe(), metrics));
     }
     announce(address, admin_address, &settings, &snapshot);
 

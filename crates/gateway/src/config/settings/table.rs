@@ -66,7 +66,13 @@ pub const SETTINGS: &[Setting] = &[
         LISTENING,
         "ADMIN_ADDR",
         "127.0.0.1:9901",
-        "Address of /healthz and /readyz, or \"off\"",
+        "Address of /healthz, /readyz and /metrics, or \"off\"",
+    ),
+    setting(
+        LISTENING,
+        "ENABLE_METRICS",
+        "true",
+        "Whether there is /metrics, for Prometheus",
     ),
     setting(
         LISTENING,
@@ -306,7 +312,6 @@ pub const SETTINGS: &[Setting] = &[
         "256",
         "Idle connections kept per backend and worker, 0 to 100000",
     ),
-    setting(RESERVED, "ENABLE_METRICS", "true", "Prometheus metrics"),
     setting(RESERVED, "ENABLE_CACHING", "true", "Response cache"),
     setting(
         RESERVED,

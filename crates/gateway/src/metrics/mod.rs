@@ -1,0 +1,61 @@
+//! What the gateway counts about itself, for Prometheus.
+//!
+//! Whoever counts keeps plain atomics; here they get their names. They are read when somebody asks.
+
+mod rate_limits;
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+
+use crate::middleware::rate_limit::StoreHealth;
+use rate_limits::RateLimitStore;
+
+/// The type of [`Metrics::text`].
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All metrics.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+}
+
+impl Metrics {
+    pub(crate) fn new(store: Arc<StoreHealth>) -> Self {
+        let mut registry = Registry::with_prefix("api_gateway");
+        registry.register_collector(Box::new(RateLimitStore(store)));
+        Self { registry }
+    }
+
+    /// All of them as they are now, in the text form of OpenMetrics, which Prometheus reads.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to memory does not fail.
+        let _written = text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_is_there_from_the_start() {
+        let text = Metrics::new(Arc::new(StoreHealth::new(None, 1))).text();
+        for line in [
+            "# TYPE api_gateway_rate_limit_store_failures counter",
+            "api_gateway_rate_limit_store_failures_total{reason=\"error\"} 0",
+            "api_gateway_rate_limit_store_failures_total{reason=\"timeout\"} 0",
+            "api_gateway_rate_limit_store_failures_total{reason=\"disconnected\"} 0",
+            "# TYPE api_gateway_rate_limit_fallback counter",
+            "api_gateway_rate_limit_fallback_total{mode=\"local\"} 0",
+            "api_gateway_rate_limit_fallback_total{mode=\"open\"} 0",
+            "api_gateway_rate_limit_fallback_total{mode=\"closed\"} 0",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+    }
+}
