@@ -47,6 +47,7 @@ const BROKEN: [(&str, &[&str]); 15] = [
             "7:59: the limit \"per-tenant\" counts by \"param:tenant\", and the path \"/c\" has no parameters",
             "8:118: the path \"/d/{id}/{*rest}\" has no parameter \"tenant\"; it has id, rest",
             "9:96: \"param:\" must be \"ip\"",
+            "10:59: \"consumer\", \"apiKey\" and \"claim:\" tell apart clients that are known",
         ],
     ),
     (

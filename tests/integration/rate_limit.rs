@@ -164,3 +164,33 @@ async fn a_limit_can_be_tried_out_in_the_shadow() {
     assert_eq!(log[0].get("shadowRateLimit"), None);
     assert_eq!(log[1]["shadowRateLimit"], "try");
 }
+
+#[tokio::test]
+async fn somebody_who_is_known_has_a_limit_of_his_own_wherever_he_comes_from() {
+    let backend = Backend::ok().await;
+    let route = json!({
+        "path": "/*path", "targetURL": backend.url(), "requireAuth": true,
+        "rateLimit": [
+            { "name": "each", "limit": 1, "window": "1h", "by": "consumer" },
+            { "name": "tries", "limit": 4, "window": "1h" },
+        ],
+    });
+    let builder = || gateway().routes(&json!({ "routes": [route] }));
+    let token = async |name: &str| {
+        let command = builder().argument("token").argument("--sub").argument(name);
+        format!("Authorization: Bearer {}", command.finish().await.1.trim())
+    };
+    let (anna, bert) = (token("anna").await, token("bert").await);
+    let gateway = builder().start().await;
+    let answer = get(&gateway, "/", &[&anna]).await;
+    assert_eq!(
+        (answer.status(), answer.field("ratelimit-policy")),
+        (200, Some("\"tries\";q=4;w=3600, \"each\";q=1;w=3600"))
+    );
+    assert_eq!(get(&gateway, "/", &[&anna]).await.status(), 429);
+    assert_eq!(get(&gateway, "/", &[&bert]).await.status(), 200);
+    // Whoever guesses is counted before he is known.
+    assert_eq!(get(&gateway, "/", &[]).await.status(), 401);
+    assert_eq!(get(&gateway, "/", &[]).await.status(), 429);
+    assert_eq!(backend.requests().len(), 2);
+}

@@ -10,7 +10,7 @@ pub(crate) struct Claims(Map<String, Value>);
 
 /// Which claim is meant: its name, or, for one inside another, their names with dots between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ClaimPath(Box<str>);
+pub struct ClaimPath(Box<str>);
 
 /// When a token is valid: seconds since 1970, fractions allowed (RFC 7519 §2, `NumericDate`).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,6 +94,12 @@ impl Claims {
 
     pub(crate) fn as_map(&self) -> &Map<String, Value> {
         &self.0
+    }
+}
+
+impl std::fmt::Display for ClaimPath {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
     }
 }
 

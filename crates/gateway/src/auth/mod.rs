@@ -24,6 +24,9 @@ mod rule;
 pub(crate) use access::{Access, ForwardedClaim, Kind};
 pub(crate) use authenticator::{Asked, Authenticator};
 pub(crate) use authority::Authority;
+pub(crate) use claims::ClaimPath;
+#[cfg(test)]
+pub(crate) use claims::Claims;
 pub(crate) use consumers::{
     Consumer, ConsumerKey, Consumers, KeyHasher, PasswordError, hash_password,
 };

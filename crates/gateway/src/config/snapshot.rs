@@ -8,7 +8,7 @@ use http::HeaderName;
 use crate::auth::{Access, Authority, ForwardedClaim, Hidden, Service};
 use crate::middleware::cors::Cors;
 use crate::middleware::ip_rules::IpRules;
-use crate::middleware::rate_limit::{RateLimits, RouteLimits};
+use crate::middleware::rate_limit::{RateLimits, StagedLimits};
 use crate::router::Router;
 use crate::upstream::Upstream;
 
@@ -86,7 +86,7 @@ pub struct Route {
     /// What web pages of other origins may do; none to leave it to the backend.
     pub cors: Option<Arc<Cors>>,
     /// How much each client may ask for.
-    pub rate_limits: Option<RouteLimits>,
+    pub rate_limits: StagedLimits,
     /// Bytes that a request's body may have; [`u64::MAX`] for any.
     pub max_body_size: u64,
     /// From the request's head to the response's head.

@@ -52,11 +52,12 @@ struct Arrival<'a> {
 
 impl Arrival<'_> {
     /// Whom limits count the request for; `path` is normalised.
-    fn subject<'a>(&'a self, path: &'a str) -> Subject<'a> {
+    fn subject<'a>(&'a self, path: &'a str, identity: Option<&'a Identity>) -> Subject<'a> {
         Subject {
             address: self.address,
             headers: &self.head.headers,
             path,
+            identity,
         }
     }
 }
@@ -191,20 +192,14 @@ impl Handler {
                 checked.map_err(Refusal::from),
             )?;
         }
-        if let Some(limits) = &route.rate_limits {
-            let (limiter, subject) = (&self.snapshot.rate_limits, arrival.subject(&path));
-            let now = arrival.started;
-            // Only who has to ask Redis waits.
-            verdict.add(match self.store_for(limits) {
-                None => limiter.count(limits, &subject, now),
-                Some(store) => limiter.count_shared(store, limits, &subject, now).await,
-            });
-        }
-        entry.set_shadowed(verdict.shadowed);
-        enforce(route, Policy::RateLimit, entry, verdict.result())?;
+        let limits = &route.rate_limits;
+        self.count(&limits.on_arrival, arrival, &path, entry, verdict)
+            .await?;
         let body = limit_size(route, entry, body)?;
         let identity = self.authenticate(arrival, &path, route, entry).await?;
         entry.set_identity(identity.clone());
+        self.count(&limits.once_known, arrival, &path, entry, verdict)
+            .await?;
         let upstream = match route.destination {
             Destination::Upstream(upstream) => upstream,
             Destination::Service(service) => {
@@ -301,9 +296,34 @@ impl Handler {
         }
     }
 
-    /// Where `limits` are counted, if not all of them here.
-    fn store_for(&self, limits: &RouteLimits) -> Option<&Store> {
-        self.store.as_deref().filter(|_| limits.need_redis)
+    /// Counts the request against those limits of its route whose turn it is.
+    async fn count(
+        &self,
+        limits: &Option<RouteLimits>,
+        arrival: &Arrival<'_>,
+        path: &str,
+        entry: &mut Entry,
+        verdict: &mut Verdict,
+    ) -> Result<(), Refusal> {
+        let (Some(limits), Some(route)) = (limits, entry.route()) else {
+            return Ok(());
+        };
+        let (limiter, now) = (&self.snapshot.rate_limits, arrival.started);
+        let subject = arrival.subject(path, entry.identity());
+        // Only who has to ask Redis waits.
+        let counted = match self.store.as_deref().filter(|_| limits.need_redis) {
+            None => limiter.count(limits, &subject, now),
+            Some(store) => limiter.count_shared(store, limits, &subject, now).await,
+        };
+        let result = counted.result();
+        verdict.add(counted);
+        entry.set_shadowed(verdict.shadowed);
+        enforce(
+            &self.snapshot.routes[route],
+            Policy::RateLimit,
+            entry,
+            result,
+        )
     }
 
     /// Who the request is from, where the route asks.

@@ -18,7 +18,7 @@ use crate::config::network::network;
 use crate::config::{Finding, Policy, Settings, Shadowed, size};
 use crate::middleware::cors::Cors;
 use crate::middleware::ip_rules::IpRules;
-use crate::middleware::rate_limit::RouteLimits;
+use crate::middleware::rate_limit::StagedLimits;
 use crate::router::{
     HeaderMatch, HostPattern, PathPattern, QueryMatch, RouteMatch, ValueMatch, path,
 };
@@ -38,7 +38,7 @@ pub(super) struct Checked {
     pub(super) ip: Option<IpRules>,
     pub(super) cacheable: bool,
     pub(super) cors: Option<Arc<Cors>>,
-    pub(super) rate_limits: Option<RouteLimits>,
+    pub(super) rate_limits: StagedLimits,
     pub(super) max_body_size: u64,
     pub(super) timeout: Duration,
     pub(super) security_headers: bool,
@@ -105,6 +105,12 @@ impl Check<'_> {
             &written.forward_claims,
             shared.issuers,
         );
+        if access.access.is_none() && rate_limits.once_known.is_some() {
+            self.say(
+                &[Step::Key("rateLimit")],
+                "\"consumer\", \"apiKey\" and \"claim:\" tell apart clients that are known, which needs \"requireAuth\": true",
+            );
+        }
         let max_body_size = self.max_body_size(&written, settings);
         let (Ok(path), true) = (path, self.findings.len() == before) else {
             return None;

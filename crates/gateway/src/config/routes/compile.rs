@@ -213,7 +213,7 @@ fn assemble(
             || free_name(&route.matched.path.to_string(), &mut names),
             Into::into,
         );
-        limits.name_counters(&name, route.rate_limits.as_ref());
+        limits.name_counters(&name, &route.rate_limits);
         let endpoints = route.targets.iter().map(|(target, _)| {
             let next = pools.len();
             let pool = *pools

@@ -130,6 +130,9 @@ impl LimitCheck<'_> {
         };
         match item.split_once(':') {
             None if item == "ip" => return Ok(Part::Address),
+            None if item == "consumer" => return Ok(Part::Consumer),
+            None if item == "apiKey" => return Ok(Part::ApiKey),
+            Some(("claim", name)) if !name.is_empty() => return Ok(Part::Claim(name.into())),
             Some(("header", name)) => {
                 if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
                     return Ok(Part::Header(name));
@@ -141,8 +144,8 @@ impl LimitCheck<'_> {
             _ => {}
         }
         Err(format!(
-            "\"{item}\" must be \"ip\", \"header:\" and a field's name, \"param:\" and the name of a path parameter, \
-             or \"all\" by itself"
+            "\"{item}\" must be \"ip\", \"consumer\", \"apiKey\", \"claim:\" and a claim's name, \"header:\" and a field's \
+             name, \"param:\" and the name of a path parameter, or \"all\" by itself"
         ))
     }
 

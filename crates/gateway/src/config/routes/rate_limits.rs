@@ -11,7 +11,9 @@ use super::limit::{LimitCheck, Redis, no_parameter};
 use super::written::{RateLimit as Written, RateLimitItem, RateLimits as WrittenLimits};
 use crate::config::Finding;
 use crate::config::document::{Document, Step};
-use crate::middleware::rate_limit::{Owner, RateLimit, RouteLimit, RouteLimits, counter_name};
+use crate::middleware::rate_limit::{
+    Owner, RateLimit, RouteLimit, RouteLimits, StagedLimits, counter_name,
+};
 use crate::router::PathPattern;
 
 const SHARED: &str = "rateLimits";
@@ -70,8 +72,9 @@ impl Limits {
     }
 
     /// Gives the limits that a route has of its own a name in Redis, now that the route has one.
-    pub(super) fn name_counters(&mut self, route: &str, limits: Option<&RouteLimits>) {
-        for of_route in limits.iter().flat_map(|limits| &limits.limits) {
+    pub(super) fn name_counters(&mut self, route: &str, limits: &StagedLimits) {
+        let stages = [&limits.on_arrival, &limits.once_known];
+        for of_route in stages.into_iter().flatten().flat_map(|stage| &stage.limits) {
             name_counter(&mut self.all[of_route.limit], Owner::Route(route));
         }
     }
@@ -80,6 +83,22 @@ impl Limits {
     fn add(&mut self, limit: RateLimit) -> usize {
         self.all.push(limit);
         self.all.len() - 1
+    }
+
+    /// Those of a route that are counted together; none where there is none.
+    fn stage(&self, limits: Vec<RouteLimit>) -> Option<RouteLimits> {
+        let all = || limits.iter().map(|of_route| &self.all[of_route.limit]);
+        let enforced = all().filter(|limit| !limit.shadow);
+        let items: Vec<String> = enforced.map(RateLimit::policy_item).collect();
+        let policy_field = (!items.is_empty())
+            .then(|| HeaderValue::from_str(&items.join(", ")).ok())
+            .flatten();
+        let need_redis = all().any(|limit| limit.shared.is_some());
+        (!limits.is_empty()).then(|| RouteLimits {
+            need_redis,
+            policy_field,
+            limits: limits.into(),
+        })
     }
 }
 
@@ -90,9 +109,12 @@ impl Check<'_> {
         written: Option<WrittenLimits>,
         path: Option<&PathPattern>,
         limits: &mut Limits,
-    ) -> Option<RouteLimits> {
+    ) -> StagedLimits {
         let key = Step::Key(OF_ROUTE);
-        let items: Vec<(Vec<Step<'static>>, RateLimitItem)> = match written? {
+        let Some(written) = written else {
+            return StagedLimits::default();
+        };
+        let items: Vec<(Vec<Step<'static>>, RateLimitItem)> = match written {
             WrittenLimits::Name(name) => vec![(vec![key], RateLimitItem::Name(name))],
             WrittenLimits::Limit(limit) => vec![(vec![key], RateLimitItem::Limit(limit))],
             WrittenLimits::Several(items) => items
@@ -129,21 +151,12 @@ impl Check<'_> {
                     .collect(),
             });
         }
-        let enforced = of_route
-            .iter()
-            .map(|of_route| &limits.all[of_route.limit])
-            .filter(|limit| !limit.shadow);
-        let items: Vec<String> = enforced.map(RateLimit::policy_item).collect();
-        let policy_field = (!items.is_empty())
-            .then(|| HeaderValue::from_str(&items.join(", ")).ok())
-            .flatten();
-        Some(RouteLimits {
-            need_redis: of_route
-                .iter()
-                .any(|of_route| limits.all[of_route.limit].shared.is_some()),
-            limits: of_route.into(),
-            policy_field,
-        })
+        let needs_identity = |of_route: &RouteLimit| limits.all[of_route.limit].needs_identity();
+        let (once_known, on_arrival) = of_route.into_iter().partition(needs_identity);
+        StagedLimits {
+            on_arrival: limits.stage(on_arrival),
+            once_known: limits.stage(once_known),
+        }
     }
 
     /// The index of the limit that a route calls by its name.

@@ -224,8 +224,8 @@ pub(super) struct RateLimit {
     /// The window: seconds, or a text such as "1m", "1h" or "1d".
     pub(super) window: Period,
     /// What tells clients apart: "ip" (of IPv6 the first 64 bits), "header:Name", "param:name" for the value of a path
-    /// parameter, a list of these, or "all" for nothing; "ip" where none is given. Where a field is not there the address
-    /// takes its place.
+    /// parameter, "consumer", "apiKey" or "claim:name" on routes that ask who somebody is, a list of these, or "all" for
+    /// nothing; "ip" where none is given. Where something is not there the address takes its place.
     pub(super) by: Option<By>,
     /// Units that a request takes.
     #[serde(default = "one")]

@@ -134,6 +134,11 @@ impl Entry {
         self.identity = identity;
     }
 
+    /// Who the request is from, once that is known.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_deref()
+    }
+
     pub(super) fn consumer(&self) -> Option<&str> {
         self.identity.as_ref()?.subject.as_deref()
     }

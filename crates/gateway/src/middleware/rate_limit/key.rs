@@ -9,6 +9,7 @@ use http::HeaderMap;
 
 use super::counter_name::first_bits;
 use super::limit::{Part, RateLimit};
+use crate::auth::Identity;
 use crate::router::ParameterPlace;
 
 /// Whom a request is from.
@@ -18,6 +19,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// Normalised.
     pub(crate) path: &'a str,
+    /// Who it is from, once that is known.
+    pub(crate) identity: Option<&'a Identity>,
 }
 
 /// A client, as one limit knows it.
@@ -36,6 +39,8 @@ enum Value<'a> {
     Address(IpAddr),
     Field(&'a [u8]),
     Parameter(Cow<'a, str>),
+    /// Who says so, and what is said.
+    Identity(&'a str, Cow<'a, str>),
 }
 
 impl Key<'_> {
@@ -52,22 +57,44 @@ impl Key<'_> {
     fn spell(&self, mut take: impl FnMut(&[u8])) {
         let mut parameters = self.parameters.iter();
         for part in &self.limit.by {
+            let subject = self.subject;
             let value = match part {
                 Part::Address => None,
-                Part::Header(name) => self
-                    .subject
-                    .headers
-                    .get(name)
-                    .map(|value| Value::Field(value.as_bytes())),
-                Part::Parameter(_) => parameters
-                    .next()
-                    .map(|place| Value::Parameter(place.value(self.subject.path))),
+                Part::Header(name) => {
+                    let value = subject.headers.get(name);
+                    value.map(|value| Value::Field(value.as_bytes()))
+                }
+                Part::Parameter(_) => {
+                    let place = parameters.next();
+                    place.map(|place| Value::Parameter(place.value(subject.path)))
+                }
+                Part::Consumer | Part::ApiKey | Part::Claim(_) => {
+                    subject.identity.and_then(|identity| known(part, identity))
+                }
             };
             value
                 .unwrap_or(Value::Address(self.subject.address))
                 .spell(&mut take);
         }
     }
+}
+
+/// What an identity has for a part.
+fn known<'a>(part: &Part, identity: &'a Identity) -> Option<Value<'a>> {
+    let text = match part {
+        Part::Consumer => Cow::from(identity.subject.as_deref()?),
+        // Keys have their names from the consumers they belong to.
+        Part::ApiKey => {
+            let (consumer, key) = (identity.subject.as_deref()?, identity.key.as_deref()?);
+            Cow::from(format!("{consumer}\n{key}"))
+        }
+        Part::Claim(claim) => match identity.claims.find(claim)? {
+            serde_json::Value::String(text) => Cow::from(text),
+            other => Cow::from(other.to_string()),
+        },
+        Part::Address | Part::Header(_) | Part::Parameter(_) => return None,
+    };
+    Some(Value::Identity(&identity.authority, text))
 }
 
 impl Hash for Key<'_> {
@@ -82,6 +109,10 @@ impl Value<'_> {
     fn spell(&self, take: &mut impl FnMut(&[u8])) {
         let (kind, text) = match self {
             Self::Address(address) => return spell_subscriber(*address, take),
+            Self::Identity(authority, text) => {
+                Self::Parameter(Cow::from(*authority)).spell(take);
+                (b'i', text.as_bytes())
+            }
             Self::Field(text) => (b'h', *text),
             Self::Parameter(text) => (b'p', text.as_bytes()),
         };

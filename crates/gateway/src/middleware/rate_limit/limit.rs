@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use rate_limiter::Policy;
 
 use super::told::seconds;
+use crate::auth::ClaimPath;
 use crate::router::ParameterPlace;
 
 /// One limit.
@@ -60,6 +61,21 @@ pub enum Part {
     Header(HeaderName),
     /// The value of a path parameter of the route's.
     Parameter(Box<str>),
+    /// Who the client has shown to be; the address where nobody is known.
+    Consumer,
+    /// The API key that the client has shown; the address where it has shown none.
+    ApiKey,
+    /// A claim of the client's; the address where there is none.
+    Claim(ClaimPath),
+}
+
+/// All limits of a route.
+#[derive(Debug, Default)]
+pub struct StagedLimits {
+    /// Those that are counted when a request has come.
+    pub on_arrival: Option<RouteLimits>,
+    /// Those that tell clients apart by who they are: counted once that is known.
+    pub once_known: Option<RouteLimits>,
 }
 
 /// The limits of one route.
@@ -89,6 +105,9 @@ impl fmt::Display for Part {
             Self::Address => formatter.write_str("ip"),
             Self::Header(name) => write!(formatter, "header:{name}"),
             Self::Parameter(name) => write!(formatter, "param:{name}"),
+            Self::Consumer => formatter.write_str("consumer"),
+            Self::ApiKey => formatter.write_str("apiKey"),
+            Self::Claim(claim) => write!(formatter, "claim:{claim}"),
         }
     }
 }
@@ -109,8 +128,15 @@ impl RateLimit {
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.by.iter().filter_map(|part| match part {
             Part::Parameter(name) => Some(&**name),
-            Part::Address | Part::Header(_) => None,
+            _ => None,
         })
+    }
+
+    /// Whether clients are told apart by who they are.
+    pub fn needs_identity(&self) -> bool {
+        let of_identity =
+            |part: &Part| matches!(part, Part::Consumer | Part::ApiKey | Part::Claim(_));
+        self.by.iter().any(of_identity)
     }
 
     pub(super) fn exempts(&self, address: IpAddr) -> bool {

@@ -13,7 +13,7 @@ mod store;
 mod told;
 mod verdict;
 
-pub(crate) use limit::{OnError, Part, RateLimit, RouteLimit, RouteLimits, Shared};
+pub(crate) use limit::{OnError, Part, RateLimit, RouteLimit, RouteLimits, Shared, StagedLimits};
 pub(crate) use limits::RateLimits;
 pub(crate) use told::RateLimitFields;
 

@@ -5,6 +5,7 @@ use rate_limiter::Policy;
 use tokio::time::Instant;
 
 use super::*;
+use crate::auth::{Claims, Identity};
 use crate::router::PathPattern;
 
 fn limit(name: &str, limit: u32) -> RateLimit {
@@ -55,6 +56,18 @@ impl Route {
         self.verdict_at("/tenants/acme", address, fields)
     }
 
+    /// Whether somebody who is known passes.
+    fn passes_as(&self, address: &str, identity: Option<&Identity>) -> bool {
+        let subject = Subject {
+            address: address.parse().unwrap(),
+            headers: &HeaderMap::new(),
+            path: "/tenants/acme",
+            identity,
+        };
+        let verdict = self.limits.count(&self.route, &subject, self.now);
+        verdict.result().is_ok()
+    }
+
     fn verdict_at(&self, path: &str, address: &str, fields: &[(&str, &str)]) -> Verdict {
         let headers = fields
             .iter()
@@ -64,6 +77,7 @@ impl Route {
             address: address.parse().unwrap(),
             headers: &headers,
             path,
+            identity: None,
         };
         self.limits.count(&self.route, &subject, self.now)
     }
@@ -99,6 +113,39 @@ fn clients_are_told_apart_by_address_and_subscribers_of_ipv6_by_network() {
     assert!(route.passes("2001:db8:0:1::1", &[]));
     assert!(!route.passes("2001:db8:0:1:ffff::2", &[]));
     assert!(route.passes("2001:db8:0:2::1", &[]));
+}
+
+#[test]
+fn clients_are_told_apart_by_who_they_are_and_by_address_where_nobody_is_known() {
+    let identity = |authority: &str, subject: &str, key: Option<&str>, tenant: u32| {
+        let claims = serde_json::json!({ "sub": subject, "tenant": tenant });
+        let claims = Claims::new(claims.as_object().cloned().unwrap());
+        let mut identity = Identity::new(authority, claims, &"roles".into());
+        identity.key = key.map(Into::into);
+        identity
+    };
+    let anna = identity("a", "anna", Some("1"), 7);
+    let other_key = identity("a", "anna", Some("2"), 7);
+    let other_subject = identity("a", "bert", Some("1"), 7);
+    let other_authority = identity("b", "anna", Some("1"), 7);
+    let other_tenant = identity("a", "anna", Some("1"), 8);
+    let by = |part: Part| {
+        let limit = RateLimit {
+            by: [part].into(),
+            ..limit("a", 1)
+        };
+        let route = Route::new(vec![limit], RateLimitFields::Standard);
+        assert!(route.passes_as("192.0.2.1", Some(&anna)));
+        assert!(!route.passes_as("192.0.2.2", Some(&anna)));
+        // Nobody, and somebody else with the first address.
+        assert!(route.passes_as("192.0.2.1", None));
+        assert!(!route.passes_as("192.0.2.1", None));
+        [&other_key, &other_subject, &other_authority, &other_tenant]
+            .map(|other| route.passes_as("192.0.2.1", Some(other)))
+    };
+    assert_eq!(by(Part::Consumer), [false, true, true, false]);
+    assert_eq!(by(Part::ApiKey), [true, true, true, false]);
+    assert_eq!(by(Part::Claim("tenant".into())), [false, false, true, true]);
 }
 
 #[test]
