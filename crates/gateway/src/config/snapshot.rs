@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use crate::auth::{Access, Authority, ForwardedClaim, Hidden, Service};
+use crate::error::Tally;
 use crate::middleware::cors::Cors;
 use crate::middleware::ip_rules::IpRules;
 use crate::middleware::rate_limit::{RateLimits, StagedLimits};
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub pools: usize,
     /// All rate limits; routes have indices into them.
     pub rate_limits: RateLimits,
+    /// How often requests have failed.
+    pub(crate) tally: Tally,
     /// Who makes tokens, who has credentials, and whose keys are fetched.
     pub(crate) authority: Authority,
 }

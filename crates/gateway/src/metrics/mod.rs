@@ -2,6 +2,7 @@
 //!
 //! Whoever counts keeps plain atomics; here they get their names. They are read when somebody asks.
 
+mod failures;
 mod rate_limits;
 
 use std::sync::Arc;
@@ -9,7 +10,9 @@ use std::sync::Arc;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
+use crate::config::Snapshot;
 use crate::middleware::rate_limit::StoreHealth;
+use failures::Failures;
 use rate_limits::RateLimitStore;
 
 /// The type of [`Metrics::text`].
@@ -22,8 +25,9 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(store: Arc<StoreHealth>) -> Self {
+    pub(crate) fn new(snapshot: &Arc<Snapshot>, store: Arc<StoreHealth>) -> Self {
         let mut registry = Registry::with_prefix("api_gateway");
+        registry.register_collector(Box::new(Failures(Arc::clone(snapshot))));
         registry.register_collector(Box::new(RateLimitStore(store)));
         Self { registry }
     }
@@ -40,10 +44,14 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Settings, Sources, load};
 
     #[test]
     fn every_series_is_there_from_the_start() {
-        let text = Metrics::new(Arc::new(StoreHealth::new(None, 1))).text();
+        let settings = Settings::read(&Sources::default()).unwrap();
+        let snapshot = Arc::new(load(&settings).unwrap().snapshot);
+        let health = Arc::new(StoreHealth::new(None, 1));
+        let text = Metrics::new(&snapshot, health).text();
         for line in [
             "# TYPE api_gateway_rate_limit_store_failures counter",
             "api_gateway_rate_limit_store_failures_total{reason=\"error\"} 0",

@@ -156,7 +156,9 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         .as_ref()
         .and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = admin_listener {
-        let metrics = settings.enable_metrics.then(|| Metrics::new(store_health));
+        let metrics = settings
+            .enable_metrics
+            .then(|| Metrics::new(&snapshot, store_health));
         tokio::spawn(admin::serve(listener, phase.subscribe(), metrics));
     }
     announce(address, admin_address, &settings, &snapshot);

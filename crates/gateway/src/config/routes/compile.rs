@@ -16,6 +16,7 @@ use crate::auth::{Authority, Consumers, Service, TokenIssuer};
 use crate::config::document::{Document, Step};
 use crate::config::structure::Structure;
 use crate::config::{Destination, Finding, Route, Settings, Snapshot};
+use crate::error::Tally;
 use crate::middleware::rate_limit::RateLimits;
 use crate::router::Router;
 use crate::upstream::{Endpoint, Host, Upstream};
@@ -260,6 +261,7 @@ fn assemble(
         }
     }
     Snapshot {
+        tally: Tally::new(compiled.len()),
         router,
         routes: compiled.into(),
         upstreams: upstreams.into(),

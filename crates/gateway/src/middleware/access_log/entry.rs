@@ -13,7 +13,7 @@ use wire::server::{End, Outcome};
 use super::AccessLog;
 use crate::auth::Identity;
 use crate::config::Snapshot;
-use crate::error::ErrorCode;
+use crate::error::{ErrorCode, Failed};
 use crate::middleware::size_limit::Oversized;
 use crate::upstream::Endpoint;
 
@@ -171,6 +171,20 @@ impl Entry {
         self.error = error;
     }
 
+    /// Counts that the request has failed, or would have.
+    fn count_failures(&self) {
+        let count = |code, failed| self.snapshot.tally.count(self.route, code, failed);
+        if let Some(code) = self.error {
+            count(code, Failed::Indeed);
+        }
+        for code in self.shadow() {
+            count(code, Failed::InShadow);
+        }
+        if self.shadowed.is_some() {
+            count(ErrorCode::RateLimited, Failed::InShadow);
+        }
+    }
+
     pub(super) fn route_name(&self) -> Option<&str> {
         self.snapshot
             .routes
@@ -228,6 +242,7 @@ impl wire::server::Exchange for Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.entry.total_time = self.entry.started.elapsed();
+        self.entry.count_failures();
         self.log.write(&self.entry);
     }
 }

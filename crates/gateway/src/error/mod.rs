@@ -3,6 +3,10 @@
 //! Answers, the access log and `Proxy-Status` all name failures by it. `docs/errors.md` describes it for users; a
 //! test holds the two together.
 
+mod tally;
+
+pub(crate) use tally::{Failed, Tally};
+
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, Response, StatusCode};
@@ -23,8 +27,9 @@ macro_rules! error_codes {
 
         impl ErrorCode {
             /// All of them, in the order of the documentation.
-            #[cfg(test)]
             pub(crate) const ALL: &'static [Self] = &[$(Self::$variant,)*];
+            /// How many there are.
+            pub(crate) const COUNT: usize = Self::ALL.len();
 
             /// As it stands in answers and logs: lower-case words joined by hyphens.
             #[must_use]
@@ -314,7 +319,7 @@ mod tests {
 
     #[test]
     fn the_documentation_lists_every_code_with_its_status_and_nothing_else() {
-        let documentation = include_str!("../../../docs/errors.md");
+        let documentation = include_str!("../../../../docs/errors.md");
         let rows: Vec<&str> = documentation
             .lines()
             .filter(|line| line.starts_with("| `"))
