@@ -14,4 +14,5 @@ pub mod router;
 pub mod server;
 pub mod upstream;
 
+pub use handler::Steps;
 pub use proxy::preview;

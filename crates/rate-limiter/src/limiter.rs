@@ -63,11 +63,10 @@ impl Limiter {
     pub fn has(&self, policy: &Policy, key: impl Hash, now: Duration, units: u32) -> bool {
         let key = self.hasher.hash_one(key);
         let set = self.set(key);
-        let mut window = set
-            .iter()
-            .find(|entry| entry.key == key)
-            .map_or_else(Window::default, |entry| entry.window.clone());
-        window.take(policy, now, units).allowed
+        match set.iter().find(|entry| entry.key == key) {
+            Some(entry) => entry.window.has(policy, now, units),
+            None => units <= policy.limit(),
+        }
     }
 
     fn set(&self, key: u64) -> MutexGuard<'_, Vec<Entry>> {

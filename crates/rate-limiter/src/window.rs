@@ -100,6 +100,26 @@ impl Window {
         }
     }
 
+    /// Whether [`take`](Self::take) would find `units`.
+    pub(crate) fn has(&self, policy: &Policy, now: Duration, units: u32) -> bool {
+        let moment = Moment::new(policy, now);
+        let mut used = 0_u32;
+        for age in 0..TOUCHED as u64 {
+            let Some(slice) = self.newest.checked_sub(age) else {
+                break;
+            };
+            let count = self.counts[place(slice)];
+            // How many slices the window has moved on since.
+            let inside = match moment.slice.saturating_sub(slice) {
+                passed if passed < SLICES as u64 => count,
+                passed if passed == SLICES as u64 => moment.share(count),
+                _ => break,
+            };
+            used = used.saturating_add(inside);
+        }
+        units <= policy.limit().saturating_sub(used)
+    }
+
     /// Forgets what has left the window when slice `slice` is the present one.
     fn advance(&mut self, slice: u64) {
         let passed = slice - self.newest;
@@ -275,7 +295,9 @@ mod tests {
                 let taken_since = |log: &[(u64, u32)], start: u64| -> u32 {
                     log.iter().filter(|(at, _)| *at > start).map(|(_, units)| units).sum()
                 };
+                let would_be = window.has(&policy, at(now), units);
                 let decision = window.take(&policy, at(now), units);
+                prop_assert_eq!(would_be, decision.allowed);
                 if decision.allowed {
                     log.push((now, units));
                     prop_assert!(taken_since(&log, now - 15 * SLICE) <= limit);

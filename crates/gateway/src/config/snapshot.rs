@@ -1,7 +1,7 @@
 //! The configuration as requests see it: compiled, immutable, shared by all workers.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderName;
 
@@ -32,6 +32,20 @@ pub struct Snapshot {
     pub(crate) tally: Tally,
     /// Who makes tokens, who has credentials, and whose keys are fetched.
     pub(crate) authority: Authority,
+}
+
+impl Snapshot {
+    /// A token of the gateway's own for `subject`, with these scopes, valid from now on for the usual time.
+    #[must_use]
+    pub fn token(&self, subject: &str, scopes: &str) -> Option<String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+        let claims = [("sub", subject), ("scope", scopes)];
+        let claims = claims.map(|(name, value)| (name.to_owned(), value.into()));
+        let issuer = &self.authority.issuer;
+        issuer
+            .issue(claims.into_iter().collect(), issuer.lifetime, now)
+            .ok()
+    }
 }
 
 /// Where the requests of a route go.

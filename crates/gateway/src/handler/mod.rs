@@ -3,6 +3,10 @@
 //! One function, in the order in which users were promised things happen, each step a call into the part that owns
 //! it.
 
+mod steps;
+
+pub use steps::Steps;
+
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;

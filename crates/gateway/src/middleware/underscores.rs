@@ -24,7 +24,8 @@ impl UnderscoreHeaders {
     /// # Errors
     /// When the request is to be refused.
     pub(crate) fn apply(self, headers: &mut HeaderMap) -> Result<(), Refusal> {
-        let has_underscore = |name: &http::HeaderName| name.as_str().contains('_');
+        let has_underscore =
+            |name: &http::HeaderName| memchr::memchr(b'_', name.as_str().as_bytes()).is_some();
         if self == Self::Keep || !headers.keys().any(has_underscore) {
             return Ok(());
         }
