@@ -23,4 +23,6 @@ pub(crate) use store::{Failure, Fallback, Store, StoreHealth, keep};
 pub(crate) use verdict::Verdict;
 
 #[cfg(test)]
+mod structured_tests;
+#[cfg(test)]
 mod tests;
