@@ -34,6 +34,10 @@ fn read(field: &HeaderValue) -> Vec<(String, Vec<(String, i64)>)> {
     items.collect()
 }
 
+/// Name, limit, window in seconds, remaining, and milliseconds until the reset.
+type Case = (String, u32, u32, u32, u64);
+type Params = dyn Fn(&Case) -> [(&'static str, i64); 2];
+
 fn named(name: &str, limit: u32, window: u32) -> RateLimit {
     RateLimit {
         name: name.into(),
@@ -71,7 +75,7 @@ proptest! {
         }
         let mut answer = http::HeaderMap::new();
         told.write(&mut answer);
-        let expected = |params: &dyn Fn(&(String, u32, u32, u32, u64)) -> [(&'static str, i64); 2]| {
+        let expected = |params: &Params| {
             limits
                 .iter()
                 .map(|limit| (limit.0.clone(), params(limit).map(|(key, value)| (key.to_owned(), value)).to_vec()))
