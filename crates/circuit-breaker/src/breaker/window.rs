@@ -1,0 +1,235 @@
+//! What became of the calls of late.
+//!
+//! The window is cut into [`BUCKETS`] buckets of time, and moves on by one of them: it holds the bucket that is being
+//! filled and the nine before, which is between nine tenths of its length and the whole.
+//!
+//! **Nothing is ever cleared.** A counter says itself whose it is: beside the count its word has the bucket's number
+//! and the generation of the breaker. Whoever finds a counter of a bucket that has left the window, or of an earlier
+//! generation, puts in a count of 1 of its own; whoever adds up passes such counters over. So no thread has to turn the
+//! window for others, there is no moment at which a count can fall between two buckets, and a breaker that closes
+//! again begins with an empty window without anybody having emptied it.
+//!
+//! **Threads keep apart.** There are several such sets of counters, [`Stripe`]s, and a thread uses one of them: as long
+//! as there are as many as threads, recording touches no memory that another thread writes to. To add up all of them is
+//! dear in comparison; only failures and slow calls pay that price, because a success cannot bring a ratio up.
+//!
+//! **A failure is judged with all failures that came before it.** Two threads whose failures together reach a ratio
+//! could overlook each other, if each read the other's counter before it was written. Between writing and adding up
+//! stands a fence, so that at least one of the two sees both. A call is counted before its failure, and read after it;
+//! failures count only beside calls of the same bucket: no sum has a failure without its call, and no ratio is higher
+//! than it was.
+
+use crate::sync::{AtomicU64, Ordering, fence, thread_number};
+
+/// Into how many buckets a window is cut. Fixed, as in Hystrix and its descendants: a finer cut makes the window's
+/// length more exact and sums dearer, and 10 % is more exact than any ratio that people set.
+pub(super) const BUCKETS: usize = 10;
+
+const COUNT_BITS: u32 = 28;
+const GENERATION_BITS: u32 = 10;
+const CYCLE_BITS: u32 = 64 - COUNT_BITS - GENERATION_BITS;
+/// The most that a counter counts to, of what comes to one stripe in one bucket. 700,000 calls a second on one thread
+/// reach it in the longest buckets, of 6 minutes.
+const MOST: u64 = (1 << COUNT_BITS) - 1;
+
+/// What has been counted in the window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls with a verdict.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+    /// Those of them that were slow, whether they failed or not.
+    pub slow: u64,
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Success,
+    SlowSuccess,
+    Failure,
+    SlowFailure,
+}
+
+#[derive(Debug)]
+pub(super) struct Window {
+    /// The length of a bucket, in nanoseconds.
+    width: u64,
+    /// A power of two of them.
+    stripes: Box<[Stripe]>,
+}
+
+/// The counters of some of the threads, in cache lines of their own: two, because processors fetch them in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Stripe {
+    calls: [Counter; BUCKETS],
+    failures: [Counter; BUCKETS],
+    slow: [Counter; BUCKETS],
+}
+
+/// The count of one bucket in one generation: cycle (26 bits), generation (10), count (28).
+///
+/// 26 bits of cycles come round again after two years of windows of one second, 20 years of 10 seconds: a counter would
+/// have to rest for exactly that long to be taken for a new one. Ten bits of generations come round when a breaker
+/// changes its state 1,024 times within one bucket.
+#[derive(Debug, Default)]
+struct Counter(AtomicU64);
+
+/// A bucket of a generation.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    /// Where its counters are.
+    place: usize,
+    /// How many windows had gone by when it began. Wraps.
+    cycle: u64,
+    generation: u64,
+}
+
+impl Window {
+    /// Looks back for `length` nanoseconds. `threads` threads can record without disturbing each other.
+    pub(super) fn new(length: u64, threads: usize) -> Self {
+        Self {
+            width: (length / BUCKETS as u64).max(1),
+            stripes: (0..threads.next_power_of_two())
+                .map(|_| Stripe::default())
+                .collect(),
+        }
+    }
+
+    /// Counts a call of `generation` that ended at `now`, unless `is_current` says that the breaker has left that
+    /// generation. It is asked only when a counter of another one is to be taken over.
+    #[inline]
+    pub(super) fn record(
+        &self,
+        generation: u64,
+        now: u64,
+        outcome: Outcome,
+        is_current: impl Fn() -> bool,
+    ) {
+        let bucket = self.bucket(generation, now);
+        let stripe = &self.stripes[thread_number() & (self.stripes.len() - 1)];
+        stripe.calls[bucket.place].add(bucket, &is_current);
+        if matches!(outcome, Outcome::Failure | Outcome::SlowFailure) {
+            stripe.failures[bucket.place].add(bucket, &is_current);
+        }
+        if matches!(outcome, Outcome::SlowSuccess | Outcome::SlowFailure) {
+            stripe.slow[bucket.place].add(bucket, &is_current);
+        }
+    }
+
+    /// What `generation` has counted in the window that ends at `now`, with all that this thread has recorded before.
+    pub(super) fn counts(&self, generation: u64, now: u64) -> Counts {
+        fence(Ordering::SeqCst);
+        let last = self.bucket(generation, now);
+        let mut sum = Counts::default();
+        for stripe in &self.stripes {
+            for place in 0..BUCKETS {
+                stripe.add_to(&mut sum, place, last);
+            }
+        }
+        sum
+    }
+
+    #[inline]
+    fn bucket(&self, generation: u64, now: u64) -> Bucket {
+        let number = now / self.width;
+        // The remainder is below 10.
+        #[allow(clippy::cast_possible_truncation)]
+        Bucket {
+            place: (number % BUCKETS as u64) as usize,
+            cycle: (number / BUCKETS as u64) & mask(CYCLE_BITS),
+            generation: generation & mask(GENERATION_BITS),
+        }
+    }
+}
+
+impl Bucket {
+    /// The word of a counter of this bucket that has counted nothing.
+    #[inline]
+    fn tag(self) -> u64 {
+        self.cycle << (64 - CYCLE_BITS) | self.generation << COUNT_BITS
+    }
+
+    fn in_cycle(self, cycle: u64) -> Self {
+        Self {
+            cycle: cycle & mask(CYCLE_BITS),
+            ..self
+        }
+    }
+
+    /// Whether a counter at `place` that holds `word` is in the window whose last bucket this is. One that is ahead of
+    /// it was written by a thread whose clock is, and counts as well.
+    fn reaches_back_to(self, place: usize, word: u64) -> bool {
+        // Behind the last bucket's place are those of the cycle before.
+        let oldest = self.cycle.wrapping_sub(u64::from(place > self.place));
+        let is_of = |cycle| word & !MOST == self.in_cycle(cycle).tag();
+        is_of(oldest) || is_of(oldest.wrapping_add(1))
+    }
+}
+
+impl Stripe {
+    /// Adds what is at `place`, if it is in the window whose last bucket is `last`.
+    fn add_to(&self, sum: &mut Counts, place: usize, last: Bucket) {
+        // In this order: see the top of this file.
+        let [failures, slow, calls] = [&self.failures, &self.slow, &self.calls]
+            .map(|counters| counters[place].0.load(Ordering::Acquire));
+        if !last.reaches_back_to(place, calls) {
+            return;
+        }
+        // What is of an earlier bucket than the calls is left over.
+        let beside_calls = |word: u64| {
+            let same_bucket = word & !MOST == calls & !MOST;
+            if same_bucket { word & MOST } else { 0 }
+        };
+        sum.calls += calls & MOST;
+        sum.failures += beside_calls(failures);
+        sum.slow += beside_calls(slow);
+    }
+}
+
+impl Counter {
+    #[inline]
+    fn add(&self, bucket: Bucket, is_current: impl Fn() -> bool) {
+        let mut word = self.0.load(Ordering::Acquire);
+        loop {
+            let next = if word & !MOST == bucket.tag() {
+                if word & MOST == MOST {
+                    return;
+                }
+                word + 1
+            } else {
+                match taken_over(word, bucket, &is_current) {
+                    Some(next) => next,
+                    None => return,
+                }
+            };
+            let swap =
+                self.0
+                    .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Acquire);
+            match swap {
+                Ok(_) => return,
+                Err(found) => word = found,
+            }
+        }
+    }
+}
+
+/// What to put into a counter that holds `word`, which is of another bucket, to count 1. None if the count is too late.
+#[cold]
+fn taken_over(word: u64, bucket: Bucket, is_current: impl Fn() -> bool) -> Option<u64> {
+    let next_cycle = bucket.in_cycle(bucket.cycle + 1);
+    if word & !MOST == next_cycle.tag() {
+        // The clock of this thread is behind. The call did end just now: it counts in the later bucket.
+        return Some(if word & MOST == MOST { word } else { word + 1 });
+    }
+    // A counter of a later generation is not taken away from it: whoever has written it has seen the breaker leave this
+    // one, and having read what was written, this thread sees that as well. If the breaker leaves it only after this
+    // look, the worst that happens is that a counter is ours which nobody will read as ours.
+    is_current().then(|| bucket.tag() + 1)
+}
+
+const fn mask(bits: u32) -> u64 {
+    (1 << bits) - 1
+}
