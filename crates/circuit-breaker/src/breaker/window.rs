@@ -110,12 +110,16 @@ impl Window {
     ) {
         let bucket = self.bucket(generation, now);
         let stripe = &self.stripes[thread_number() & (self.stripes.len() - 1)];
-        stripe.calls[bucket.place].add(bucket, &is_current);
+        let place = bucket.place;
+        let Some(bucket) = stripe.calls[place].add(bucket, Behind::Join, &is_current) else {
+            return;
+        };
+        // When the bucket has gone meanwhile, the call went with it: its failure must not count in another.
         if matches!(outcome, Outcome::Failure | Outcome::SlowFailure) {
-            stripe.failures[bucket.place].add(bucket, &is_current);
+            stripe.failures[place].add(bucket, Behind::Drop, &is_current);
         }
         if matches!(outcome, Outcome::SlowSuccess | Outcome::SlowFailure) {
-            stripe.slow[bucket.place].add(bucket, &is_current);
+            stripe.slow[place].add(bucket, Behind::Drop, &is_current);
         }
     }
 
@@ -190,44 +194,54 @@ impl Stripe {
 }
 
 impl Counter {
+    /// Counts 1 in `bucket`. Returns the bucket that it is counted in; none if it is not counted, because it is too late.
     #[inline]
-    fn add(&self, bucket: Bucket, is_current: impl Fn() -> bool) {
+    fn add(&self, bucket: Bucket, behind: Behind, is_current: impl Fn() -> bool) -> Option<Bucket> {
         let mut word = self.0.load(Ordering::Acquire);
         loop {
-            let next = if word & !MOST == bucket.tag() {
-                if word & MOST == MOST {
-                    return;
-                }
-                word + 1
+            let (bucket, count) = if word & !MOST == bucket.tag() {
+                (bucket, word & MOST)
             } else {
-                match taken_over(word, bucket, &is_current) {
-                    Some(next) => next,
-                    None => return,
-                }
+                taken_over(word, bucket, behind, &is_current)?
             };
+            let next = bucket.tag() | (count + 1).min(MOST);
             let swap =
                 self.0
                     .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Acquire);
             match swap {
-                Ok(_) => return,
+                Ok(_) => return Some(bucket),
                 Err(found) => word = found,
             }
         }
     }
 }
 
-/// What to put into a counter that holds `word`, which is of another bucket, to count 1. None if the count is too late.
+/// What to do when a counter is of the next cycle already: the clock of this thread is behind by a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    /// Count there: the call did end just now.
+    Join,
+    /// Do not count.
+    Drop,
+}
+
+/// A counter holds `word`, which is not of `bucket`: the bucket to count in, and what it has counted so far. None if it
+/// is too late to count.
 #[cold]
-fn taken_over(word: u64, bucket: Bucket, is_current: impl Fn() -> bool) -> Option<u64> {
+fn taken_over(
+    word: u64,
+    bucket: Bucket,
+    behind: Behind,
+    is_current: impl Fn() -> bool,
+) -> Option<(Bucket, u64)> {
     let next_cycle = bucket.in_cycle(bucket.cycle + 1);
     if word & !MOST == next_cycle.tag() {
-        // The clock of this thread is behind. The call did end just now: it counts in the later bucket.
-        return Some(if word & MOST == MOST { word } else { word + 1 });
+        return (behind == Behind::Join).then_some((next_cycle, word & MOST));
     }
     // A counter of a later generation is not taken away from it: whoever has written it has seen the breaker leave this
     // one, and having read what was written, this thread sees that as well. If the breaker leaves it only after this
     // look, the worst that happens is that a counter is ours which nobody will read as ours.
-    is_current().then(|| bucket.tag() + 1)
+    is_current().then_some((bucket, 0))
 }
 
 const fn mask(bits: u32) -> u64 {
