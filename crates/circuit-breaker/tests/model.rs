@@ -269,6 +269,32 @@ fn a_ratio_is_never_higher_than_it_was() {
     });
 }
 
+#[test]
+fn a_failure_counts_where_its_call_counts_or_nowhere() {
+    check(|| {
+        let breaker = Arc::new(
+            Breaker::new(&Policy {
+                consecutive_failures: None,
+                failure_ratio: Some(0.6),
+                minimum_calls: 2,
+                threads: 1,
+                ..policy()
+            })
+            .unwrap(),
+        );
+        // One sleeps for a whole window, of 10 seconds, wherever it stands; then its bucket is the other's.
+        let changes = run(2, &breaker, |number, breaker| {
+            if number == 0 {
+                return breaker.try_acquire(START).ok()?.failure(START);
+            }
+            breaker.try_acquire(OVER).ok()?.success(OVER);
+            breaker.try_acquire(OVER).ok()?.success(OVER);
+            breaker.try_acquire(OVER).ok()?.failure(OVER)
+        });
+        assert_eq!(changes, [None, None]);
+    });
+}
+
 /// A failure that began in one closed time arrives while the breaker goes through open and half-open to the next.
 fn late_failure(policy: &Policy) {
     let breaker = Arc::new(Breaker::new(policy).unwrap());
