@@ -34,8 +34,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod concurrency;
+
 mod breaker;
 mod error;
+mod gauge;
+mod retry_budget;
 mod sync;
 mod time;
 
@@ -44,3 +48,4 @@ pub use breaker::{
     Transitions,
 };
 pub use error::PolicyError;
+pub use retry_budget::{Retry, RetryBudget};

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::sync::atomic::AtomicUsize;
 
-pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// A number of the calling thread: the first thread that asks gets 0, the next 1, and so on. Threads that record side
 /// by side use it to stay out of each other's cache lines.

@@ -12,8 +12,12 @@
 #[path = "../src/breaker/mod.rs"]
 #[allow(unused_imports, reason = "no test needs all that is public")]
 mod breaker;
+#[path = "../src/concurrency.rs"]
+mod concurrency;
 #[path = "../src/error.rs"]
 mod error;
+#[path = "../src/gauge.rs"]
+mod gauge;
 #[path = "../src/time.rs"]
 mod time;
 
@@ -21,7 +25,7 @@ mod time;
 mod sync {
     use std::cell::Cell;
 
-    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering, fence};
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
     loom::thread_local! {
         static NUMBER: Cell<usize> = Cell::new(0);
@@ -40,6 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker::{Breaker, Policy, State, Transition};
+use concurrency::Limit;
 use loom::thread;
 
 const START: Duration = Duration::from_secs(0);
@@ -364,5 +369,39 @@ fn what_an_operator_forces_stays_forced() {
         assert_eq!(breaker.state(OVER * 2), State::ForcedOpen);
         let told = changes.into_iter().flatten().count() as u64;
         assert_eq!(breaker.generation(), told);
+    });
+}
+
+#[test]
+fn a_limit_is_never_passed_and_no_place_is_lost() {
+    check(|| {
+        let limit = Arc::new(Limit::new(1));
+        let inside = Arc::new(sync::AtomicU32::new(0));
+        let visit = |limit: &Limit, inside: &sync::AtomicU32| {
+            if let Ok(_place) = limit.try_acquire() {
+                assert_eq!(inside.fetch_add(1, sync::Ordering::Relaxed), 0);
+                inside.fetch_sub(1, sync::Ordering::Relaxed);
+            }
+        };
+        let handles = [(); 2].map(|()| {
+            let (limit, inside) = (Arc::clone(&limit), Arc::clone(&inside));
+            thread::spawn(move || visit(&limit, &inside))
+        });
+        visit(&limit, &inside);
+        for handle in handles {
+            handle.join().unwrap();
+        }
+        assert_eq!(limit.taken(), 0);
+    });
+}
+
+#[test]
+fn nobody_is_refused_while_a_place_is_free() {
+    check(|| {
+        let limit = Arc::new(Limit::new(2));
+        let other = Arc::clone(&limit);
+        let handle = thread::spawn(move || other.try_acquire().is_ok());
+        let passed = limit.try_acquire().is_ok();
+        assert!(passed && handle.join().unwrap());
     });
 }

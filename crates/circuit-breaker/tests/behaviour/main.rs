@@ -5,6 +5,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod breaker;
+mod concurrency;
 mod policy;
 mod reference;
 mod threads;
