@@ -36,6 +36,7 @@
 
 pub mod concurrency;
 
+mod backoff;
 mod breaker;
 mod error;
 mod gauge;
@@ -43,6 +44,7 @@ mod retry_budget;
 mod sync;
 mod time;
 
+pub use backoff::Backoff;
 pub use breaker::{
     Breaker, Cause, Counts, OpenTime, Permit, Policy, Rejected, SlowCalls, State, Transition,
     Transitions,
