@@ -1,4 +1,4 @@
-//! What a request pays for its breaker while that is closed: by one thread, and by two at the same time.
+//! What a request pays for its breaker while that is closed, by one thread and by two at the same time; and for limits.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
@@ -6,6 +6,8 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use circuit_breaker::adaptive::{self, AdaptiveLimit, Priority};
+use circuit_breaker::concurrency::Limit;
 use circuit_breaker::{Breaker, Policy, SlowCalls};
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -92,5 +94,22 @@ fn failing(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, closed, failing);
+fn limits(criterion: &mut Criterion) {
+    let limit = Limit::default();
+    criterion.bench_function("limit", |bencher| {
+        bencher.iter(|| drop(black_box(&limit).try_acquire().unwrap()));
+    });
+    let limit = AdaptiveLimit::new(&adaptive::Policy::default(), 1).unwrap();
+    let mut request = 0;
+    criterion.bench_function("adaptive limit", |bencher| {
+        bencher.iter(|| {
+            request += 1;
+            let now = Duration::from_micros(request);
+            let permit = limit.try_acquire(Priority::Normal, now).unwrap();
+            permit.complete(now + Duration::from_millis(5));
+        });
+    });
+}
+
+criterion_group!(benches, closed, failing, limits);
 criterion_main!(benches);

@@ -4,6 +4,7 @@
 //! where nothing but the model check may run them.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod adaptive;
 mod breaker;
 mod concurrency;
 mod policy;
