@@ -1,5 +1,23 @@
-//! Circuit breakers as pure state machines: no sockets, no clock, no locks. Time is passed in, as a `Duration` since any
-//! fixed point.
+//! What keeps a backend that fails from being called, and one that is slow from being flooded: circuit breakers, limits
+//! of concurrency, a budget for retries, and the wait before them.
+//!
+//! All are pure state machines: no sockets, no tasks, no clock, no randomness of their own. Time is passed in, as a
+//! `Duration` since any fixed point; random numbers are. They are shared by any number of threads by reference, and
+//! nobody waits for a lock in them. What is taken is given back when it is dropped, however a request ends; what must
+//! outlive a borrow (a body that is sent later) has a method `…_owned` that keeps an `Arc`.
+//!
+//! | | says no when |
+//! |---|---|
+//! | [`Breaker`] | calls have failed, or were slow, of late |
+//! | [`concurrency`] | as much is in flight, or waits, as somebody has set |
+//! | [`adaptive`] | more is in flight than the backend's latency bears; the least important first |
+//! | [`RetryBudget`] | too large a share of what is in flight is retries |
+//! | [`Backoff`] | – : it says how long to wait before a retry |
+//!
+//! The gateway asks them in this order: the breaker whether to call at all, a limit whether to call now, and when that
+//! has failed and may be tried again, the budget whether and the back-off when.
+//!
+//! # A breaker
 //!
 //! A [`Breaker`] stops calling what does not answer, and tries again with care. It opens when too many calls fail one
 //! after the other, or when too large a share of them fails or is slow.
@@ -32,6 +50,24 @@
 //! trial.success(later);
 //! assert_eq!(breaker.state(later), State::Closed);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Retries
+//!
+//! ```
+//! use std::time::Duration;
+//! use circuit_breaker::concurrency::Limits;
+//! use circuit_breaker::{Backoff, RetryBudget};
+//!
+//! let (limits, budget, backoff) = (Limits::default(), RetryBudget::default(), Backoff::default());
+//! let _request = limits.in_flight.try_acquire()?;
+//! // It has failed. May it be tried again?
+//! let in_flight = limits.in_flight.taken() + limits.pending.taken();
+//! if let Some(_retry) = budget.try_retry(in_flight) {
+//!     let random = 0x8000_0000_0000_0000; // Draw one.
+//!     assert_eq!(backoff.delay(1, random), Duration::from_micros(12_500));
+//! }
+//! # Ok::<(), circuit_breaker::concurrency::Full>(())
 //! ```
 
 pub mod adaptive;
