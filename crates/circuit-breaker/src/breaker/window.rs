@@ -15,15 +15,12 @@
 //!
 //! **A failure is judged with all failures that came before it.** Two threads whose failures together reach a ratio
 //! could overlook each other, if each read the other's counter before it was written. Between writing and adding up
-//! stands a fence, so that at least one of the two sees both. A call is counted before its failure, and read after it;
-//! failures count only beside calls of the same bucket: no sum has a failure without its call, and no ratio is higher
-//! than it was.
+//! stands a fence, so that at least one of the two sees both.
+//!
+//! **No ratio is higher than it was.** Others count while a sum is made. A call is counted before its failure, and a sum
+//! reads all failures before all calls: it has no more failures than there were between the two, and no fewer calls.
 
-use crate::sync::{AtomicU64, Ordering, fence, thread_number};
-
-/// Into how many buckets a window is cut. Fixed, as in Hystrix and its descendants: a finer cut makes the window's
-/// length more exact and sums dearer, and 10 % is more exact than any ratio that people set.
-pub(super) const BUCKETS: usize = 10;
+use crate::sync::{AtomicU64, BUCKETS, Ordering, fence, thread_number};
 
 const COUNT_BITS: u32 = 28;
 const GENERATION_BITS: u32 = 10;
@@ -124,16 +121,43 @@ impl Window {
     }
 
     /// What `generation` has counted in the window that ends at `now`, with all that this thread has recorded before.
+    /// If another thread's clock is ahead, the window ends where that has counted.
     pub(super) fn counts(&self, generation: u64, now: u64) -> Counts {
+        let mut last = self.bucket(generation, now);
+        loop {
+            match self.sum(last) {
+                Ok(counts) => return counts,
+                // That takes another turn each time that a bucket's time goes by, which is a tenth of a second at least.
+                Err(later) => last = later,
+            }
+        }
+    }
+
+    /// What is in the window whose last bucket is `last`. A later bucket, if one has been counted in: it may have taken
+    /// the place of calls whose failures are still there.
+    fn sum(&self, last: Bucket) -> Result<Counts, Bucket> {
         fence(Ordering::SeqCst);
-        let last = self.bucket(generation, now);
         let mut sum = Counts::default();
         for stripe in &self.stripes {
             for place in 0..BUCKETS {
-                stripe.add_to(&mut sum, place, last);
+                let bucket = last.latest_at(place);
+                sum.failures += stripe.failures[place].count(bucket);
+                sum.slow += stripe.slow[place].count(bucket);
             }
         }
-        sum
+        for stripe in &self.stripes {
+            for place in 0..BUCKETS {
+                let bucket = last.latest_at(place);
+                match stripe.calls[place].0.load(Ordering::Acquire) {
+                    word if word & !MOST == bucket.tag() => sum.calls += word & MOST,
+                    word if word & !MOST == bucket.next_cycle().tag() => {
+                        return Err(bucket.next_cycle());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(sum)
     }
 
     #[inline]
@@ -156,44 +180,38 @@ impl Bucket {
         self.cycle << (64 - CYCLE_BITS) | self.generation << COUNT_BITS
     }
 
-    fn in_cycle(self, cycle: u64) -> Self {
+    /// The bucket a window later, whose counters have the same place.
+    fn next_cycle(self) -> Self {
         Self {
-            cycle: cycle & mask(CYCLE_BITS),
+            cycle: (self.cycle + 1) & mask(CYCLE_BITS),
             ..self
         }
     }
 
-    /// Whether a counter at `place` that holds `word` is in the window whose last bucket this is. One that is ahead of
-    /// it was written by a thread whose clock is, and counts as well.
-    fn reaches_back_to(self, place: usize, word: u64) -> bool {
-        // Behind the last bucket's place are those of the cycle before.
-        let oldest = self.cycle.wrapping_sub(u64::from(place > self.place));
-        let is_of = |cycle| word & !MOST == self.in_cycle(cycle).tag();
-        is_of(oldest) || is_of(oldest.wrapping_add(1))
-    }
-}
-
-impl Stripe {
-    /// Adds what is at `place`, if it is in the window whose last bucket is `last`.
-    fn add_to(&self, sum: &mut Counts, place: usize, last: Bucket) {
-        // In this order: see the top of this file.
-        let [failures, slow, calls] = [&self.failures, &self.slow, &self.calls]
-            .map(|counters| counters[place].0.load(Ordering::Acquire));
-        if !last.reaches_back_to(place, calls) {
-            return;
+    /// The latest bucket at `place` that is not later than this one.
+    fn latest_at(self, place: usize) -> Self {
+        // Behind this one's place are those of the cycle before.
+        let before = u64::from(place > self.place);
+        Self {
+            place,
+            cycle: self.cycle.wrapping_sub(before) & mask(CYCLE_BITS),
+            ..self
         }
-        // What is of an earlier bucket than the calls is left over.
-        let beside_calls = |word: u64| {
-            let same_bucket = word & !MOST == calls & !MOST;
-            if same_bucket { word & MOST } else { 0 }
-        };
-        sum.calls += calls & MOST;
-        sum.failures += beside_calls(failures);
-        sum.slow += beside_calls(slow);
     }
 }
 
 impl Counter {
+    /// What it has counted in `bucket`.
+    #[inline]
+    fn count(&self, bucket: Bucket) -> u64 {
+        let word = self.0.load(Ordering::Acquire);
+        if word & !MOST == bucket.tag() {
+            word & MOST
+        } else {
+            0
+        }
+    }
+
     /// Counts 1 in `bucket`. Returns the bucket that it is counted in; none if it is not counted, because it is too late.
     #[inline]
     fn add(&self, bucket: Bucket, behind: Behind, is_current: impl Fn() -> bool) -> Option<Bucket> {
@@ -234,7 +252,7 @@ fn taken_over(
     behind: Behind,
     is_current: impl Fn() -> bool,
 ) -> Option<(Bucket, u64)> {
-    let next_cycle = bucket.in_cycle(bucket.cycle + 1);
+    let next_cycle = bucket.next_cycle();
     if word & !MOST == next_cycle.tag() {
         return (behind == Behind::Join).then_some((next_cycle, word & MOST));
     }

@@ -210,17 +210,14 @@ impl Reference {
         if self.state != State::Closed || !has_window {
             return Counts::default();
         }
-        let oldest = self.bucket(now) - 9;
         let present = self
             .log
             .iter()
             .filter(|call| call.generation == self.generation);
-        // Looked back from a clock that is behind, the oldest bucket may be gone: the newest has its place.
-        let gone = |bucket: i128| present.clone().any(|call| call.bucket == bucket + 10);
-        let inside = || {
-            let inside = present.clone().filter(|call| call.bucket >= oldest);
-            inside.filter(|call| !gone(call.bucket))
-        };
+        // A clock that is behind does not look back further than the others.
+        let newest = present.clone().map(|call| call.bucket).max();
+        let oldest = newest.max(Some(self.bucket(now))).map(|last| last - 9);
+        let inside = || present.clone().filter(|call| Some(call.bucket) >= oldest);
         Counts {
             calls: inside().count() as u64,
             failures: inside().filter(|call| call.failed).count() as u64,
