@@ -146,6 +146,21 @@ fn the_least_latency_is_measured_again_after_a_while() {
 }
 
 #[test]
+fn measurements_are_spread_over_the_jitter() {
+    let waits = [1, 2, 3].map(|seed| {
+        let limit = AdaptiveLimit::new(&Policy::default(), seed).unwrap();
+        let start = answer(&limit, 50, ms(10), s(1));
+        let mut now = answer(&limit, 500, ms(10), start);
+        while limit.limit() > 3 {
+            now = answer(&limit, 1, ms(10), now);
+        }
+        now - start
+    });
+    assert!(waits.iter().all(|wait| (s(60)..s(70)).contains(wait)));
+    assert!(waits[0] != waits[1] && waits[1] != waits[2], "{waits:?}");
+}
+
+#[test]
 fn a_least_latency_that_was_too_good_is_measured_again_at_once() {
     let limit = limit(&Policy::default());
     let mut now = answer(&limit, 50, ms(1), s(1));

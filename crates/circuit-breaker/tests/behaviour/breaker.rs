@@ -374,6 +374,23 @@ fn a_clock_that_is_a_little_behind_does_no_harm() {
 }
 
 #[test]
+fn a_clock_that_is_a_whole_window_behind_loses_no_call() {
+    let breaker = breaker(&Policy {
+        failure_ratio: Some(1.0),
+        ..policy()
+    });
+    permit(&breaker, 20).success(s(20));
+    permit(&breaker, 10).failure(s(10));
+    let expected = Counts {
+        calls: 2,
+        failures: 1,
+        slow: 0,
+    };
+    assert_eq!(breaker.counts(s(10)), expected);
+    assert_eq!(breaker.counts(s(20)), expected);
+}
+
+#[test]
 fn a_permit_can_outlive_the_borrow() {
     let breaker = Arc::new(breaker(&policy()));
     let permits: Vec<_> = (0..3)
