@@ -1,12 +1,4 @@
 //! How long to wait before a retry.
-//!
-//! Exponential back-off with full jitter: before its `n`th retry a request waits for a random part of
-//! `(2^n - 1) × base`, as Envoy does. The whole of the time is random, because requests that failed together would come
-//! back together otherwise, and fail together again. See "Exponential Backoff And Jitter", AWS Architecture Blog, 2015:
-//! full jitter makes the least work for all.
-//!
-//! A server that says `Retry-After` knows better: nothing is sent before that, and the jitter comes on top. A server
-//! that wants to be left alone for longer than anybody would hold a request for is not asked again.
 
 use std::time::Duration;
 
@@ -14,6 +6,14 @@ use crate::error::PolicyError;
 use crate::time::nanoseconds;
 
 /// How long to wait before a retry.
+///
+/// Exponential back-off with full jitter: before its `n`th retry a request waits for a random part of
+/// `(2^n - 1) × base`, as Envoy does. The whole of the time is random, because requests that failed together would come
+/// back together otherwise, and fail together again. See "Exponential Backoff And Jitter", AWS Architecture Blog, 2015:
+/// full jitter makes the least work for all.
+///
+/// A server that says `Retry-After` knows better: nothing is sent before that, and the jitter comes on top. A server
+/// that wants to be left alone for longer than anybody would hold a request for is not asked again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     base: Duration,
@@ -33,8 +33,8 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Waits for a part of `base` before the first retry, of `max` at most before later ones, and for `max_hint` at most
-    /// if a server asks for it.
+    /// Waits for a part of `base` before the first retry, of `max` at most before later ones, and for `max_hint` at
+    /// most if a server asks for it.
     ///
     /// # Errors
     /// When `base` is 0, or `max` less than it.
@@ -61,8 +61,8 @@ impl Backoff {
         Duration::from_nanos(u64::try_from(delay).unwrap_or(most))
     }
 
-    /// How long to wait before retry `number` of a request whose answer says to come again after `hint`. None if that is
-    /// longer than allowed: then pass the answer on.
+    /// How long to wait before retry `number` of a request whose answer says to come again after `hint`. None if that
+    /// is longer than allowed: then pass the answer on.
     #[must_use]
     pub fn delay_after(&self, hint: Duration, number: u32, random: u64) -> Option<Duration> {
         (hint <= self.max_hint).then(|| hint.saturating_add(self.delay(number, random)))

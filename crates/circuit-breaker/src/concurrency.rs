@@ -1,11 +1,11 @@
 //! How much may go on at the same time.
 //!
-//! What Envoy calls circuit breaking: an upstream has a most of requests in flight, and a most of requests that wait for
-//! a connection; whatever comes on top is refused at once (Envoy answers 503 with `x-envoy-overloaded`). That holds a
-//! slow backend's damage within bounds before any breaker has enough failures to go by.
+//! What Envoy calls circuit breaking: an upstream has a most of requests in flight, and a most of requests that wait
+//! for a connection; whatever comes on top is refused at once (Envoy answers 503 with `x-envoy-overloaded`). That holds
+//! a slow backend's damage within bounds before any breaker has enough failures to go by.
 //!
-//! A [`Limit`] counts places; [`Limits`] are the two of an upstream. A place is a [`Place`], and is given back when that
-//! is dropped, however the request ends. A most can be changed while places are taken: if there are more then than
+//! A [`Limit`] counts places; [`Limits`] are the two of an upstream. A place is a [`Place`], and is given back when
+//! that is dropped, however the request ends. A most can be changed while places are taken: if there are more then than
 //! allowed, those stay, and nobody gets one until there are fewer.
 
 use std::ops::Deref;

@@ -2,8 +2,8 @@
 //! of concurrency, a budget for retries, and the wait before them.
 //!
 //! All are pure state machines: no sockets, no tasks, no clock, no randomness of their own. Time is passed in, as a
-//! `Duration` since any fixed point; random numbers are. They are shared by any number of threads by reference, and
-//! nobody waits for a lock in them. What is taken is given back when it is dropped, however a request ends; what must
+//! `Duration` since any fixed point; so are random numbers. Any number of threads share them by reference, and no
+//! request waits for a lock. What is taken is given back when it is dropped, however a request ends; what must
 //! outlive a borrow (a body that is sent later) has a method `…_owned` that keeps an `Arc`.
 //!
 //! | | says no when |

@@ -1,13 +1,4 @@
 //! How much may be retried.
-//!
-//! Retries help when one request fails, and harm when all do: three tries for each request are three times the load on a
-//! backend that fails because of its load. So retries in flight are held to a share of the requests in flight, 20 % as
-//! in Envoy, Linkerd and the Gateway API, with a minimum, 3, so that an upstream with little to do can be retried at
-//! all. When the budget is spent, the answer at hand is the answer.
-//!
-//! Envoy's form of it: the share is of what is in flight now (active and pending), where Linkerd and the Gateway API
-//! look back on the requests of the last ten seconds. What is in flight needs no clock and no window, and when a backend
-//! slows down it grows with the load that the backend really bears.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -16,6 +7,15 @@ use crate::error::PolicyError;
 use crate::gauge::Gauge;
 
 /// Retries in flight, held to a share of the requests in flight. For any number of threads.
+///
+/// Retries help when one request fails, and harm when all do: three tries for each request are three times the load on
+/// a backend that fails because of its load. So retries in flight are held to a share of the requests in flight, 20 %
+/// as in Envoy, Linkerd and the Gateway API, with a minimum, 3, so that an upstream with little to do can be retried at
+/// all. When the budget is spent, the answer at hand is the answer.
+///
+/// Envoy's form of it: the share is of what is in flight now (active and pending), where Linkerd and the Gateway API
+/// look back on the requests of the last ten seconds. What is in flight needs no clock and no window, and when a
+/// backend slows down it grows with the load that the backend really bears.
 #[derive(Debug)]
 pub struct RetryBudget {
     ratio: f64,

@@ -2,11 +2,12 @@
 //!
 //! Loom runs a test over and over, each time with its threads interleaved in another way, and with each value that a
 //! load may return by the C11 memory model, until there is no other way left. For that the sources are compiled here a
-//! second time, with loom's atomics for those of the standard library: no `cfg`, no flags, a plain `cargo test` does it.
+//! second time, with loom's atomics for those of the standard library: no `cfg`, no flags, a plain `cargo test` does
+//! it.
 //!
-//! Threads are preempted three times at most, in the longest tests twice: what that does not find is rarely found by more
-//! (Musuvathi and Qadeer, "Iterative context bounding", 2007), and there would be no end to it. For a longer search, of
-//! half a minute: `LOOM_MAX_PREEMPTIONS=4 cargo test --release -p circuit-breaker --test model`.
+//! Threads are preempted three times at most, in the longest tests twice: what that does not find is rarely found by
+//! more (Musuvathi and Qadeer, "Iterative context bounding", 2007), and there would be no end to it. For a longer
+//! search, of half a minute: `LOOM_MAX_PREEMPTIONS=4 cargo test --release -p circuit-breaker --test model`.
 #![allow(missing_docs, dead_code, unreachable_pub, clippy::unwrap_used)]
 
 #[path = "../src/breaker/mod.rs"]

@@ -1,7 +1,7 @@
 //! Latencies, in bounded memory.
 //!
-//! A counter for each microsecond up to 16, and above that 16 counters for each power of two: what comes out is at most a
-//! 32nd off, up to 71 minutes, in 1.9 KB.
+//! A counter for each microsecond up to 16, and above that 16 counters for each power of two: what comes out is at most
+//! a 32nd off, up to 71 minutes, in 1.9 KB.
 
 /// Counters for each power of two, as a power of two.
 const PRECISION: u32 = 4;

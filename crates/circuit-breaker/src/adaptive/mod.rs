@@ -1,17 +1,17 @@
 //! A limit of concurrency that finds itself.
 //!
 //! Nobody knows how many requests a backend can serve at once, and whatever was right last week is wrong after the next
-//! release. A backend tells it, though: below what it can serve its latency is what it always is, above it requests queue
-//! and latency grows. So the latency of now is compared with that of an idle backend, and the limit follows their ratio,
-//! the gradient. This is the gradient controller of Envoy's adaptive concurrency filter, which goes back to Netflix's
-//! `concurrency-limits`.
+//! release. A backend tells it, though: below what it can serve its latency is what it always is, above it requests
+//! queue and latency grows. So the latency of now is compared with that of an idle backend, and the limit follows their
+//! ratio, the gradient. This is the gradient controller of Envoy's adaptive concurrency filter, which goes back to
+//! Netflix's `concurrency-limits`.
 //!
-//! - **The least latency**, `minRTT`, is measured at the start and every minute or so. For that the limit is brought down
-//!   to [`min_concurrency`](Policy::min_concurrency), 3, until [`request_count`](Policy::request_count), 50, requests
-//!   that began after it was have been answered; their median is the least latency. Then the limit is what it was.
-//!   Requests that are refused in that time are the price: the time is jittered, so that not all gateways pay at once.
-//!   The price is bounded, which it is not in Envoy: a measurement that refuses requests for longer than lies between
-//!   two measurements ends with what it has got.
+//! - **The least latency**, `minRTT`, is measured at the start and every minute or so. For that the limit is brought
+//!   down to [`min_concurrency`](Policy::min_concurrency), 3, until [`request_count`](Policy::request_count), 50,
+//!   requests that began after it was have been answered; their median is the least latency. Then the limit is what it
+//!   was. Requests that are refused in that time are the price: the time is jittered, so that not all gateways pay at
+//!   once. The price is bounded, which it is not in Envoy: a measurement that refuses requests for longer than lies
+//!   between two measurements ends with what it has got.
 //! - **In between**, the median of each window of 100 milliseconds makes the next limit:
 //!
 //!   ```text

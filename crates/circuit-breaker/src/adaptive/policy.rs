@@ -12,7 +12,8 @@ const WINDOW: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::fr
 /// examples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// The limit never goes below this, and is this while the least latency is measured: 1 to `max_limit`. 3 by default.
+    /// The limit never goes below this, and is this while the least latency is measured: 1 to `max_limit`. 3 by
+    /// default.
     pub min_concurrency: u32,
     /// The limit never goes above this: 1 to 1,000,000. 1,000 by default.
     pub max_limit: u32,

@@ -11,14 +11,16 @@
 //!
 //! **Threads keep apart.** There are several such sets of counters, [`Stripe`]s, and a thread uses one of them: as long
 //! as there are as many as threads, recording touches no memory that another thread writes to. To add up all of them is
-//! dear in comparison, about 100 ns; only failures and slow calls pay that price, because a success cannot bring a ratio up.
+//! dear in comparison, about 100 ns; only failures and slow calls pay that price, because a success cannot bring a
+//! ratio up.
 //!
 //! **A failure is judged with all failures that came before it.** Two threads whose failures together reach a ratio
 //! could overlook each other, if each read the other's counter before it was written. Between writing and adding up
 //! stands a fence, so that at least one of the two sees both.
 //!
-//! **No ratio is higher than it was.** Others count while a sum is made. A call is counted before its failure, and a sum
-//! reads all failures before all calls: it has no more failures than there were between the two, and no fewer calls.
+//! **No ratio is higher than it was.** Others count while a sum is made. A call is counted before its failure, and a
+//! sum reads all failures before all calls: it has no more failures than there were between the two, and no fewer
+//! calls.
 
 use crate::sync::{AtomicU64, BUCKETS, Ordering, fence, thread_number};
 
@@ -127,7 +129,8 @@ impl Window {
         loop {
             match self.sum(last) {
                 Ok(counts) => return counts,
-                // That takes another turn each time that a bucket's time goes by, which is a tenth of a second at least.
+                // That takes another turn each time that a bucket's time goes by, which is a tenth of a second at
+                // least.
                 Err(later) => last = later,
             }
         }
@@ -212,7 +215,8 @@ impl Counter {
         }
     }
 
-    /// Counts 1 in `bucket`. Returns the bucket that it is counted in; none if it is not counted, because it is too late.
+    /// Counts 1 in `bucket`. Returns the bucket that it is counted in; none if it is not counted, because it is too
+    /// late.
     #[inline]
     fn add(&self, bucket: Bucket, behind: Behind, is_current: impl Fn() -> bool) -> Option<Bucket> {
         let mut word = self.0.load(Ordering::Acquire);
