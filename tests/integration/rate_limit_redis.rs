@@ -90,7 +90,7 @@ async fn gateways_count_together() {
 
 #[tokio::test]
 async fn three_gateways_let_the_limit_pass_however_much_is_asked_for() {
-    const LIMIT: usize = 200;
+    const LIMIT: usize = 100;
     let (redis, backend) = (Redis::start().await, Backend::ok().await);
     let limits = [(
         "/*path",
