@@ -14,11 +14,18 @@ pub(super) fn command(site: &Site, program: &Path) -> anyhow::Result<Command> {
         .routes()
         .iter()
         .map(|path| {
-            json!({
+            let mut route = json!({
                 "path": format!("{path}*path"),
                 "targetURL": format!("http://{}", site.backend),
-                "requireAuth": full,
-            })
+            });
+            if full {
+                // All of the chain; nobody comes near the limit.
+                route["auth"] = json!({ "scopes": ["users:read"] });
+                route["rateLimit"] = json!({ "limit": 1_000_000_000, "window": "1m" });
+                route["cors"] = json!({ "origins": ["https://app.example.com"] });
+                route["ip"] = json!({ "allow": ["127.0.0.0/8", "::1"] });
+            }
+            route
         })
         .collect();
     let file = site.write("routes.json", &json!({ "routes": routes }).to_string())?;

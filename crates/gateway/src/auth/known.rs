@@ -6,7 +6,9 @@
 //! What depends on the time or on the route is judged for each request.
 
 use std::cell::RefCell;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
+
+use foldhash::quality::RandomState;
 
 const PLACES: usize = 1024;
 /// Longer credentials are checked each time. With [`PLACES`] this bounds the table to 4 MiB, and what it says of their
@@ -15,7 +17,8 @@ const LONGEST: usize = 4096;
 
 /// Credentials that have been accepted, and what is known of their owners.
 pub(super) struct Known<T> {
-    /// Unknown to clients: they cannot choose credentials that share a place.
+    /// Quick, and seeded at the start. Who found credentials that share a place could do no more than have each other's
+    /// checked again, and needs good ones for that.
     hasher: RandomState,
     places: RefCell<Box<[Option<Entry<T>>]>>,
 }
@@ -35,7 +38,7 @@ impl<T> std::fmt::Debug for Known<T> {
 impl<T> Default for Known<T> {
     fn default() -> Self {
         Self {
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             places: RefCell::new((0..PLACES).map(|_| None).collect()),
         }
     }
