@@ -24,7 +24,9 @@ mod rate_limit_redis;
 mod rate_limit_script;
 mod routing;
 mod shutdown;
+mod signing;
 mod streaming;
+mod tokens;
 mod websocket;
 
 use serde_json::{Value, json};
