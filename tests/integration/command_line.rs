@@ -11,7 +11,7 @@ fn command(name: &str) -> GatewayBuilder {
 }
 
 /// The broken routes files, with what must be said about each.
-const BROKEN: [(&str, &[&str]); 15] = [
+const BROKEN: [(&str, &[&str]); 16] = [
     ("ambiguous.json", &["4:15: ", "in line 3"]),
     (
         "bad-cors.json",
@@ -22,6 +22,33 @@ const BROKEN: [(&str, &[&str]); 15] = [
             "4:98: \"G T\" is not a method",
             "5:54: unknown key \"origin\"; did you mean \"origins\"?",
             "5:81: -1 is out of range",
+        ],
+    ),
+    (
+        "bad-auth.json",
+        &[
+            "2:26: keys over plain http can be replaced by anybody on the way",
+            "nowhere.pem cannot be read",
+            "4:25: must be a URL, so that keys are found by its metadata",
+            "5:61: \"keys\" and \"jwks\" stand together",
+            "6:51: \"HS256\" is not an algorithm for published keys",
+            "7:16: \"gateway\" is the name of the gateway itself",
+            "8:50: must be a time of at least 10 seconds",
+            "11:68: there is no issuer \"nobody\" in \"issuers\"; there are both, file, gateway, hs, name, often, plain",
+            "12:76: \"requireAuth\" is false",
+            "13:67: \"password\" is not a kind of credentials",
+            "14:67: \"claim.sub == 'a'\" speaks of \"claim\"",
+            "15:67: \"claims.sub ==\" is not an expression",
+            "16:70: \"body:token\" must be \"bearer\"",
+            "17:63: only routes with \"requireAuth\": true know claims",
+            "18:94: \"host\" is written by the gateway",
+            "19:76: \"ftp://a\" must be a URL",
+            "19:98: \"maybe\" must be \"closed\" or \"open\"",
+            "20:34: \"targetURL\" means nothing where the gateway answers itself",
+            "21:32: \"tokens\" is not a service of the gateway",
+            "22:64: \"10.0.0.0/33\" must be an address",
+            "23:57: \"autth\" cannot be tried out",
+            "24:56: unknown key \"scopess\"; did you mean \"scopes\"?",
         ],
     ),
     (

@@ -6,12 +6,15 @@
     clippy::print_stderr
 )]
 
+mod access_rules;
 mod authentication;
 mod bad_input;
 mod command_line;
 mod conformance;
+mod consumers;
 mod cors;
 mod failures;
+mod forward_auth;
 mod http2;
 mod interim;
 mod limits;
@@ -22,6 +25,7 @@ mod proxying;
 mod rate_limit;
 mod rate_limit_redis;
 mod rate_limit_script;
+mod rights;
 mod routing;
 mod shutdown;
 mod signing;

@@ -83,6 +83,13 @@ impl GatewayBuilder {
         self
     }
 
+    /// With standard input coming from there.
+    #[must_use]
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.command.stdin(stdin);
+        self
+    }
+
     /// With standard output going there.
     #[must_use]
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
