@@ -1,7 +1,8 @@
 //! Hashes of passwords.
 //!
 //! Argon2 takes some ten milliseconds and some megabytes on purpose. Checks are done by other threads than the workers',
-//! as many at once as there are CPUs; a bounded number waits, and more are refused.
+//! on half of the CPUs at most, so that who guesses
+//! cannot take all of them from requests; a bounded number waits, and more are refused.
 
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -55,11 +56,12 @@ impl std::fmt::Debug for Passwords {
 
 impl Default for Passwords {
     fn default() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let mut key = [0; 32];
         // Without randomness fingerprints are those of a known key, which only who reads our memory could use.
         let _ = SystemRandom::new().fill(&mut key);
         Self {
-            threads: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            threads: Semaphore::new((cpus / 2).max(1)),
             waiting: AtomicUsize::new(0),
             fingerprints: hmac::Key::new(hmac::HMAC_SHA256, &key),
         }

@@ -160,8 +160,7 @@ fn warnings(
         })
         .collect();
     for route in routes {
-        if route.access.is_public {
-            let message = "JWT_SECRET is the documented default: anybody can make tokens for this route; set your own";
+        if let Some(message) = route.access.weakness {
             warnings.push(warn(route.index, "requireAuth", message));
         }
         let is_url = settings.jwt.issuer.starts_with("https://");

@@ -51,8 +51,8 @@ pub(in crate::config::routes) struct CheckedAccess {
     pub(in crate::config::routes) access: Option<Access>,
     pub(in crate::config::routes) claims: Box<[ForwardedClaim]>,
     pub(in crate::config::routes) hidden: Hidden,
-    /// A warning: anybody can make tokens for the route.
-    pub(in crate::config::routes) is_public: bool,
+    /// A warning: why others could make tokens for the route.
+    pub(in crate::config::routes) weakness: Option<&'static str>,
 }
 
 impl Check<'_> {
@@ -107,7 +107,7 @@ impl Check<'_> {
         CheckedAccess {
             claims: claims.into_iter().chain(told).collect(),
             hidden,
-            is_public: own.iter().any(|issuer| issuers.is_public(issuer)),
+            weakness: own.iter().find_map(|issuer| issuers.weakness(issuer)),
             access: Some(Access {
                 kinds,
                 token_places,

@@ -36,8 +36,8 @@ pub(in crate::config::routes) struct Issuers {
     /// In the order of the file, ours last.
     all: Vec<Arc<Issuer>>,
     pub(in crate::config::routes) consumers: Option<Arc<Consumers>>,
-    /// Anybody can make tokens of ours.
-    secret_is_public: bool,
+    /// Why tokens of ours could be made by others.
+    weakness: Option<&'static str>,
 }
 
 impl Issuers {
@@ -51,7 +51,7 @@ impl Issuers {
     ) -> Self {
         let mut issuers = Self {
             consumers: credentials.consumers.clone(),
-            secret_is_public: settings.jwt.is_default(),
+            weakness: weakness(settings),
             ..Self::default()
         };
         let folder = settings
@@ -75,7 +75,7 @@ impl Issuers {
             issuers.by_name.insert(name.as_str().into(), issuer);
         }
         // A secret that everybody knows must not open what others' keys protect.
-        if issuers.by_name.is_empty() || !issuers.secret_is_public {
+        if issuers.by_name.is_empty() || !settings.jwt.is_default() {
             let own = Arc::new(ourselves(settings, &credentials.issuer));
             issuers.by_name.insert(OURS.into(), Some(Arc::clone(&own)));
             issuers.all.push(own);
@@ -120,9 +120,26 @@ impl Issuers {
             .collect()
     }
 
-    /// Whether `issuer` is ourselves, by a secret that everybody knows.
-    pub(super) fn is_public(&self, issuer: &Issuer) -> bool {
-        &*issuer.name == OURS && self.secret_is_public
+    /// Why tokens of `issuer` could be made by others: it is ourselves, by a secret that is known or can be found.
+    pub(super) fn weakness(&self, issuer: &Issuer) -> Option<&'static str> {
+        self.weakness.filter(|_| &*issuer.name == OURS)
+    }
+}
+
+/// What is wrong with the secret, where tokens are signed with it.
+fn weakness(settings: &Settings) -> Option<&'static str> {
+    let jwt = &settings.jwt;
+    if jwt.is_default() {
+        Some(
+            "JWT_SECRET is the documented default: anybody can make tokens for this route; set your own",
+        )
+    } else if !jwt.secret.is_default() && jwt.secret.expose().len() < 32 {
+        // RFC 7518 §3.2: a key for HS256 has 256 bits at least.
+        Some(
+            "JWT_SECRET is shorter than 32 bytes: who has a token can try secrets; make one by: openssl rand -base64 32",
+        )
+    } else {
+        None
     }
 }
 
