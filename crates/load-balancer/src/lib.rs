@@ -1,5 +1,13 @@
 //! Load balancing as pure state machines: no sockets, no clock, no locks.
 
+mod ewma;
+mod in_flight;
+mod load;
+mod random;
+mod stripes;
 mod weighted_round_robin;
 
+pub use in_flight::{InFlight, Outcome, Streak};
+pub use load::Load;
+pub use random::identity;
 pub use weighted_round_robin::{MAX_ROUND, WeightedRoundRobin, WeightsError};
