@@ -7,6 +7,8 @@ mod random;
 mod stripes;
 mod weighted_round_robin;
 
+pub mod health;
+
 pub use in_flight::{InFlight, Outcome, Streak};
 pub use load::Load;
 pub use random::identity;
