@@ -8,6 +8,7 @@ mod stripes;
 mod weighted_round_robin;
 
 pub mod health;
+pub mod outlier;
 
 pub use in_flight::{InFlight, Outcome, Streak};
 pub use load::Load;
