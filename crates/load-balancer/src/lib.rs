@@ -4,7 +4,10 @@ mod ewma;
 mod in_flight;
 mod load;
 mod random;
+mod sampler;
+mod settings;
 mod stripes;
+mod table;
 mod weighted_round_robin;
 
 pub mod health;
@@ -13,4 +16,5 @@ pub mod outlier;
 pub use in_flight::{InFlight, Outcome, Streak};
 pub use load::Load;
 pub use random::identity;
+pub use settings::{Endpoint, HashTable, Locality, Policy, Settings, SlowStart};
 pub use weighted_round_robin::{MAX_ROUND, WeightedRoundRobin, WeightsError};
