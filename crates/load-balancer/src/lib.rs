@@ -3,6 +3,7 @@
 mod ewma;
 mod in_flight;
 mod load;
+mod plan;
 mod random;
 mod sampler;
 mod settings;
