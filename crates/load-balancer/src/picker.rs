@@ -4,7 +4,8 @@
 //! and replaces it by a new one, made off the way of requests, when endpoints come or go ([`Picker::update`]) or when
 //! their availability has changed ([`Picker::is_stale`], [`Picker::refresh`]). Between the change and the
 //! replacement, an endpoint that has become unavailable is not picked any more, but those that remain get its share
-//! in a makeshift way, and one that has become available is not picked yet.
+//! in a makeshift way; and one that has become available is picked only for its own keys and for clients that stay
+//! with it.
 
 use std::sync::Arc;
 use std::time::Duration;
