@@ -31,6 +31,7 @@ mod shutdown;
 mod signing;
 mod streaming;
 mod tokens;
+mod upstreams;
 mod websocket;
 
 use serde_json::{Value, json};

@@ -41,7 +41,7 @@ impl std::str::FromStr for Place {
 
 impl Place {
     /// What is there. A place that is taken twice is an error: two readers could take different ones.
-    fn find<'a>(&self, head: &'a request::Parts) -> Result<&'a [u8], AuthError> {
+    pub(crate) fn find<'a>(&self, head: &'a request::Parts) -> Result<&'a [u8], AuthError> {
         let found = match self {
             Self::Bearer => return authorization(&head.headers, b"Bearer "),
             Self::Header(name) => only(

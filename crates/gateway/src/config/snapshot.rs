@@ -10,6 +10,7 @@ use crate::error::Tally;
 use crate::middleware::cors::Cors;
 use crate::middleware::ip_rules::IpRules;
 use crate::middleware::rate_limit::{RateLimits, StagedLimits};
+use crate::proxy::Retry;
 use crate::router::Router;
 use crate::upstream::Upstream;
 
@@ -110,6 +111,8 @@ pub struct Route {
     pub timeout: Duration,
     /// Answers tell browsers to be careful.
     pub security_headers: bool,
+    /// When a request is sent again; never where there is none.
+    pub(crate) retry: Option<Retry>,
     /// What is only tried out.
     pub shadowed: Shadowed,
 }

@@ -7,6 +7,8 @@ mod tally;
 
 pub(crate) use tally::{Failed, Tally};
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, Response, StatusCode};
@@ -134,6 +136,15 @@ error_codes! {
     /// The request could not be counted, and must not pass uncounted.
     RateLimitUnavailable = "rate-limit-unavailable", 503, "proxy_internal_error", "Rate limit unavailable",
         "The request could not be counted; the Retry-After field tells when to come back.";
+    /// The backend fails, and is not asked for a while.
+    CircuitOpen = "circuit-open", 503, "destination_unavailable", "Circuit open",
+        "The service behind this route fails, and is given time to recover; the Retry-After field tells when to come back.";
+    /// As many requests are at the backend already as it is to have.
+    UpstreamFull = "upstream-full", 503, "connection_limit_reached", "Upstream full",
+        "The service behind this route has as many requests as it can take.";
+    /// No endpoint of the upstream can be used.
+    UpstreamUnavailable = "upstream-unavailable", 503, "destination_unavailable", "Upstream unavailable",
+        "No part of the service behind this route can take requests.";
     /// Connecting to the backend took too long.
     UpstreamConnectTimeout = "upstream-connect-timeout", 504, "connection_timeout", "Upstream connect timeout",
         "The service behind this route did not accept a connection in time.";
@@ -146,6 +157,16 @@ error_codes! {
     /// An HTTP version other than 1.0, 1.1 and 2.
     VersionNotSupported = "version-not-supported", 505, "http_request_error", "HTTP version not supported",
         "HTTP/1.0, HTTP/1.1 and HTTP/2 are supported.";
+}
+
+impl ErrorCode {
+    /// Whether it says nothing about the backend: the client has gone, or has not sent what it announced.
+    pub(crate) const fn is_the_clients(self) -> bool {
+        matches!(
+            self,
+            Self::ClientGone | Self::MalformedRequest | Self::RequestTimeout | Self::BodyTooLarge
+        )
+    }
 }
 
 /// A failure on its way to become an answer.
@@ -211,6 +232,15 @@ impl Refusal {
         Self {
             answer: Some(Box::new(answer)),
             ..code.into()
+        }
+    }
+
+    /// The backend may be asked again after this time.
+    pub(crate) fn circuit_open(after: Duration) -> Self {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        Self {
+            field: Some((RETRY_AFTER, seconds.max(1).into())),
+            ..ErrorCode::CircuitOpen.into()
         }
     }
 

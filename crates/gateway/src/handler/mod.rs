@@ -223,6 +223,7 @@ impl Handler {
             identity: identity.as_deref(),
             side: arrival.side,
             client: arrival.client,
+            address: arrival.address,
             started: arrival.started,
             // Only where others may have been asked is the clock worth another look.
             admitted: if route.access.is_some() {

@@ -45,6 +45,7 @@ pub(super) fn is_dropped_from_request(name: &HeaderName) -> bool {
             | "x-forwarded-port"
             | "x-forwarded-proto"
             | "x-request-id"
+            | "x-request-timeout-ms"
     )
 }
 

@@ -7,9 +7,12 @@ mod forwarded;
 mod join;
 mod pool;
 mod preview;
+mod replay;
 mod request_head;
+mod retry;
 
 pub(crate) use forward::{Forwarder, Routed, forward};
 pub(crate) use forwarded::ClientSide;
 pub(crate) use pool::{PoolLimits, Pools};
 pub use preview::preview;
+pub(crate) use retry::Retry;

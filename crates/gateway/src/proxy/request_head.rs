@@ -1,5 +1,7 @@
 //! The head of a request as the backend gets it.
 
+use std::time::Duration;
+
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, VIA};
 use http::{HeaderValue, Method, request};
 use wire::head::{push_field, push_request_line};
@@ -24,6 +26,8 @@ pub(super) struct RequestHead<'a> {
     /// Who the request is from, where that is known.
     pub(super) identity: Option<&'a Identity>,
     pub(super) request_id: &'a HeaderValue,
+    /// For the answer's head.
+    pub(super) time_left: Duration,
     pub(super) framing: RequestFraming,
     pub(super) expects_continue: bool,
     pub(super) websocket: bool,
@@ -49,6 +53,13 @@ impl RequestFraming {
             None => Self::Chunked,
         }
     }
+}
+
+/// How long the backend has for its answer's head, in milliseconds: work that nobody waits for any more need not be done.
+fn push_time_left(out: &mut Vec<u8>, time: Duration) {
+    out.extend_from_slice(b"x-request-timeout-ms: ");
+    out.extend_from_slice(itoa::Buffer::new().format(time.as_millis()).as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 impl RequestHead<'_> {
@@ -98,6 +109,7 @@ impl RequestHead<'_> {
         }
         forwarded::push_fields(out, &head.headers, self.side);
         push_field(out, &X_REQUEST_ID, self.request_id.as_bytes());
+        push_time_left(out, self.time_left);
         self.push_hop(out);
         out.extend_from_slice(b"\r\n");
     }

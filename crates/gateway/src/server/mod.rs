@@ -24,6 +24,7 @@ use crate::config::{AccessLog, AccessLogFormat, Route, Settings, Snapshot};
 use crate::metrics::Metrics;
 use crate::middleware::access_log::{Sink, SinkError, Style};
 use crate::middleware::rate_limit::StoreHealth;
+use crate::upstream;
 
 pub(crate) use shutdown::Phase;
 use worker::{Worker, WorkerHandle};
@@ -127,6 +128,7 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
     let style = style(&settings);
 
     keep_keys_fresh(&snapshot)?;
+    keep_upstreams(&snapshot)?;
     let asks_services = snapshot.routes.iter().any(Route::asks_a_service);
 
     let (phase, _) = watch::channel(Phase::Serving);
@@ -182,6 +184,19 @@ fn keep_keys_fresh(snapshot: &Snapshot) -> Result<(), StartError> {
         supervisor::supervise("keys of an issuer", move || {
             let (keys, client) = (Arc::clone(&keys), client.clone());
             async move { keys.keep_fresh(&client).await }
+        });
+    }
+    Ok(())
+}
+
+/// Checks endpoints and keeps balancers up to date, in the background.
+fn keep_upstreams(snapshot: &Arc<Snapshot>) -> Result<(), StartError> {
+    let client = http_client::new()?;
+    for index in 0..snapshot.upstreams.len() {
+        let (snapshot, client) = (Arc::clone(snapshot), client.clone());
+        supervisor::supervise("an upstream", move || {
+            let (snapshot, client) = (Arc::clone(&snapshot), client.clone());
+            async move { upstream::keep(&snapshot.upstreams[index], &client).await }
         });
     }
     Ok(())

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 use ipnet::IpNet;
-use load_balancer::WeightedRoundRobin;
 
 use super::auth::{CheckedAccess, Issuers};
 use super::rate_limits::Limits;
+use super::upstreams::{EndpointSpec, UpstreamSpec, Upstreams};
 use super::written::{
     IpRules as WrittenRules, Matcher, Route as Written, Shadow, Size, WrittenTarget,
 };
@@ -19,6 +19,7 @@ use crate::config::{Finding, Policy, Settings, Shadowed, size};
 use crate::middleware::cors::Cors;
 use crate::middleware::ip_rules::IpRules;
 use crate::middleware::rate_limit::StagedLimits;
+use crate::proxy::Retry;
 use crate::router::{
     HeaderMatch, HostPattern, PathPattern, QueryMatch, RouteMatch, ValueMatch, path,
 };
@@ -30,7 +31,8 @@ pub(super) struct Checked {
     pub(super) index: usize,
     pub(super) name: Option<String>,
     pub(super) matched: RouteMatch,
-    pub(super) targets: Vec<(Target, u32)>,
+    pub(super) destination: Option<CheckedDestination>,
+    pub(super) retry: Option<Retry>,
     pub(super) strip_prefix: Box<str>,
     pub(super) preserve_host: bool,
     pub(super) service: Option<Service>,
@@ -45,11 +47,20 @@ pub(super) struct Checked {
     pub(super) shadowed: Shadowed,
 }
 
+/// Where a route's requests go.
+pub(super) enum CheckedDestination {
+    /// To an upstream of the file, by its name.
+    Named(String),
+    /// To one of its own.
+    Own(Box<UpstreamSpec>),
+}
+
 /// What all routes of a file may refer to.
 pub(super) struct Shared<'a> {
     pub(super) settings: &'a Settings,
     pub(super) limits: Limits,
     pub(super) issuers: &'a Issuers,
+    pub(super) upstreams: &'a Upstreams,
 }
 
 /// Checks one route.
@@ -89,7 +100,8 @@ impl Check<'_> {
         };
         let headers = self.headers(&written);
         let query = self.query(&written);
-        let targets = self.targets(&written, settings);
+        let destination = self.destination(&written, shared);
+        let retry = written.retry.as_ref().map(|retry| self.retry(retry));
         let strip_prefix = self.strip_prefix(&written, path.as_ref().ok());
         let shadowed = self.shadowed(written.shadow.as_ref());
         let cors = self.cors(written.cors.as_ref(), shadowed, settings);
@@ -125,7 +137,8 @@ impl Check<'_> {
                 headers,
                 query,
             },
-            targets,
+            destination,
+            retry,
             strip_prefix,
             preserve_host: written.preserve_host,
             service,
@@ -157,6 +170,7 @@ impl Check<'_> {
         for (key, is_there) in [
             ("targetURL", written.target_url.is_some()),
             ("targets", written.targets.is_some()),
+            ("upstream", written.upstream.is_some()),
             ("stripPrefix", written.strip_prefix.is_some()),
             ("methods", written.methods.is_some()),
         ] {
@@ -299,6 +313,40 @@ impl Check<'_> {
         }
     }
 
+    fn destination(
+        &mut self,
+        written: &Written,
+        shared: &Shared<'_>,
+    ) -> Option<CheckedDestination> {
+        let Some(name) = &written.upstream else {
+            let targets = self.targets(written, shared.settings);
+            let endpoints = targets
+                .into_iter()
+                .map(|(target, weight)| EndpointSpec::new(target, weight));
+            return Some(CheckedDestination::Own(Box::new(UpstreamSpec::of(
+                endpoints.collect(),
+            ))));
+        };
+        for (key, is_there) in [
+            ("targetURL", written.target_url.is_some()),
+            ("targets", written.targets.is_some()),
+        ] {
+            if is_there {
+                let message =
+                    format!("\"upstream\" and \"{key}\" stand together; use one of the two");
+                self.say(&[Step::Key(key)], &message);
+            }
+        }
+        match shared.upstreams.named(name) {
+            Ok(Some(_)) => Some(CheckedDestination::Named(name.clone())),
+            Ok(None) => None,
+            Err(message) => {
+                self.say(&[Step::Key("upstream")], &message);
+                None
+            }
+        }
+    }
+
     fn targets(&mut self, written: &Written, settings: &Settings) -> Vec<(Target, u32)> {
         if written.target_url.is_some() && written.targets.is_some() {
             self.say(
@@ -320,9 +368,11 @@ impl Check<'_> {
                 .map(|target| (target.clone(), 1))
                 .collect();
         };
-        let weights: Vec<u32> = written.iter().map(WrittenTarget::weight).collect();
-        if let Err(error) = WeightedRoundRobin::new(&weights) {
-            self.say(&[Step::Key("targets")], &error.to_string());
+        if !written.is_empty() && written.iter().all(|target| target.weight() == 0) {
+            self.say(
+                &[Step::Key("targets")],
+                "at least one weight must be greater than 0",
+            );
         }
         let parsed = written.iter().enumerate().filter_map(|(index, target)| {
             let mut at = vec![Step::Key("targets"), Step::Index(index)];

@@ -1,16 +1,16 @@
 //! From the written routes to the compiled snapshot, with every error on the way.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use load_balancer::WeightedRoundRobin;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::auth::Issuers;
-use super::check::{Check, Checked, Shared};
+use super::check::{Check, Checked, CheckedDestination, Shared};
 use super::limit::Redis;
 use super::rate_limits::Limits;
+use super::upstreams::{PoolNumbers, Upstreams};
 use super::written::Route as Written;
 use crate::auth::{Authority, Consumers, Service, TokenIssuer};
 use crate::config::document::{Document, Step};
@@ -19,7 +19,6 @@ use crate::config::{Destination, Finding, Route, Settings, Snapshot};
 use crate::error::Tally;
 use crate::middleware::rate_limit::RateLimits;
 use crate::router::Router;
-use crate::upstream::{Endpoint, Host, Upstream};
 
 /// A snapshot, and what its author should know about it.
 #[derive(Debug)]
@@ -46,7 +45,9 @@ pub(in crate::config) fn compile(
     let mut checked = Vec::new();
     let root: Value = serde_json::from_str(document.text()).unwrap_or_default();
     let issuers = Issuers::new(document, &root, settings, &credentials, &mut findings);
+    let upstreams = Upstreams::new(document, &root, settings, &mut findings);
     let mut shared = Shared {
+        upstreams: &upstreams,
         settings,
         limits: Limits::shared(document, &root, Redis::of(settings), &mut findings),
         issuers: &issuers,
@@ -88,7 +89,14 @@ pub(in crate::config) fn compile(
             let warnings = warnings(document, &router, &checked, settings);
             let authority = authority(credentials, &issuers, &checked);
             Ok(Compiled {
-                snapshot: assemble(router, checked, shared.limits, authority, settings),
+                snapshot: assemble(
+                    router,
+                    checked,
+                    shared.limits,
+                    authority,
+                    upstreams,
+                    settings,
+                ),
                 warnings,
             })
         }
@@ -200,39 +208,36 @@ fn assemble(
     routes: Vec<Checked>,
     mut limits: Limits,
     authority: Authority,
+    upstreams: Upstreams,
     settings: &Settings,
 ) -> Snapshot {
     let mut names: HashSet<Box<str>> = routes
         .iter()
         .filter_map(|route| route.name.as_deref().map(Into::into))
         .collect();
-    let mut pools: HashMap<(Host, u16), usize> = HashMap::new();
-    let (mut compiled, mut upstreams) = (Vec::new(), Vec::new());
+    let mut pools = PoolNumbers::new();
+    let mut compiled = Vec::new();
+    let (mut all, named) = upstreams.build(&mut pools);
     for route in routes {
         let name = route.name.map_or_else(
             || free_name(&route.matched.path.to_string(), &mut names),
             Into::into,
         );
         limits.name_counters(&name, &route.rate_limits);
-        let endpoints = route.targets.iter().map(|(target, _)| {
-            let next = pools.len();
-            let pool = *pools
-                .entry((target.host.clone(), target.port))
-                .or_insert(next);
-            Endpoint {
-                pool,
-                target: target.clone(),
+        let destination = match (route.service, route.destination) {
+            (Some(service), _) => Destination::Service(service),
+            (None, Some(CheckedDestination::Named(upstream))) => {
+                let Some(&index) = named.get(&upstream) else {
+                    continue;
+                };
+                Destination::Upstream(index)
             }
-        });
-        let endpoints: Box<[Endpoint]> = endpoints.collect();
-        let weights: Vec<u32> = route.targets.iter().map(|&(_, weight)| weight).collect();
-        // The weights were checked with the targets.
-        let Ok(balancer) = WeightedRoundRobin::new(&weights) else {
-            continue;
-        };
-        let destination = match route.service {
-            Some(service) => Destination::Service(service),
-            None => Destination::Upstream(upstreams.len()),
+            (None, Some(CheckedDestination::Own(spec))) => {
+                all.push(spec.build(&name, &mut pools));
+                Destination::Upstream(all.len() - 1)
+            }
+            // It has its findings.
+            (None, None) => continue,
         };
         compiled.push(Route {
             name,
@@ -251,19 +256,14 @@ fn assemble(
             timeout: route.timeout,
             security_headers: route.security_headers,
             shadowed: route.shadowed,
+            retry: route.retry,
         });
-        if route.service.is_none() {
-            upstreams.push(Upstream {
-                endpoints,
-                balancer,
-            });
-        }
     }
     Snapshot {
         tally: Tally::new(compiled.len()),
         router,
         routes: compiled.into(),
-        upstreams: upstreams.into(),
+        upstreams: all.into(),
         pools: pools.len(),
         rate_limits: RateLimits::new(
             limits.all,

@@ -6,6 +6,7 @@ mod compile;
 mod cors;
 mod limit;
 mod rate_limits;
+mod upstreams;
 mod written;
 
 pub(super) use compile::{Compiled, Credentials, compile, default_route};

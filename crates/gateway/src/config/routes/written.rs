@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::auth::{Auth, ForwardClaims, Issuer};
+use super::upstreams::{Retry, Upstream};
 
 /// Where requests go. The most specific route that fits a request gets it, whatever the order in this file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -21,6 +22,10 @@ pub(super) struct RoutesFile {
     #[serde(default)]
     #[allow(dead_code, reason = "they are read one by one, as routes are")]
     pub(super) rate_limits: BTreeMap<String, RateLimit>,
+    /// Groups of endpoints that routes send requests to, by name.
+    #[serde(default)]
+    #[allow(dead_code, reason = "they are read one by one, as routes are")]
+    pub(super) upstreams: BTreeMap<String, Upstream>,
     /// Those whose tokens are believed, by name. "gateway" is the gateway itself.
     #[serde(default)]
     #[allow(dead_code, reason = "they are read one by one, as routes are")]
@@ -62,6 +67,10 @@ pub(super) struct Route {
     /// Several targets, which requests are spread over.
     #[schemars(length(min = 1))]
     pub(super) targets: Option<Vec<WrittenTarget>>,
+    /// The name of one in "upstreams", in place of targets.
+    pub(super) upstream: Option<String>,
+    /// When a request is sent again; never where it is not given.
+    pub(super) retry: Option<Retry>,
     /// Removed from the start of the path before forwarding. Must be a literal start of "path".
     pub(super) strip_prefix: Option<String>,
     /// The client's Host goes to the backend, instead of the target's.

@@ -17,6 +17,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use load_balancer::Locality;
+
 use crate::middleware::client_address::TrustedProxies;
 use crate::middleware::cors::Cors;
 use crate::middleware::rate_limit::RateLimitFields;
@@ -59,6 +61,8 @@ pub struct Settings {
     pub underscore_headers: UnderscoreHeaders,
     /// `SECURITY_HEADERS`.
     pub security_headers: bool,
+    /// `ZONE`, `REGION`: where the gateway is.
+    pub locality: Option<Locality>,
     /// `CONSUMERS_FILE`.
     pub consumers_file: Option<PathBuf>,
     /// `API_KEY_SECRET`.
@@ -253,6 +257,7 @@ impl Settings {
             trusted_proxies: read.trusted_proxies(),
             underscore_headers: read.value("UNDERSCORE_HEADERS", v::underscore_headers),
             security_headers: read.value("SECURITY_HEADERS", v::switch),
+            locality: read.locality(),
             consumers_file: read.value("CONSUMERS_FILE", v::optional_path),
             api_key_secret: read.value("API_KEY_SECRET", v::optional_text).map(Secret),
             enable_metrics: read.value("ENABLE_METRICS", v::switch),

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use load_balancer::Locality;
+
 use super::table::{SETTINGS, Setting};
 use super::values;
 use crate::config::Finding;
@@ -204,6 +206,16 @@ impl<'a> Reader<'a> {
         } else {
             self.value("BACKEND_URL", values::target)
         }
+    }
+
+    /// `ZONE` and `REGION`, where either is given.
+    pub(super) fn locality(&mut self) -> Option<Locality> {
+        let zone = self.value("ZONE", values::optional_text);
+        let region = self.value("REGION", values::optional_text);
+        (zone.is_some() || region.is_some()).then(|| Locality {
+            zone: zone.map(Into::into),
+            region: region.map(Into::into),
+        })
     }
 
     /// Those of `TRUSTED_PROXIES`, or so many as `TRUSTED_PROXY_HOPS` says.

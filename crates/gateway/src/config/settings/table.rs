@@ -296,6 +296,18 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         UPSTREAM,
+        "ZONE",
+        "",
+        "The zone that the gateway is in: endpoints in the same zone are preferred",
+    ),
+    setting(
+        UPSTREAM,
+        "REGION",
+        "",
+        "The region that the gateway is in: endpoints in the same region are preferred",
+    ),
+    setting(
+        UPSTREAM,
         "UPSTREAM_IDLE_TIMEOUT",
         "60",
         "How long an idle connection is kept; a backend's own Keep-Alive timeout goes before it",

@@ -5,8 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use circuit_breaker::concurrency::{Limit, Place};
 use http::header::{HOST, USER_AGENT};
 use http::{HeaderValue, Method, Uri, Version, request};
+use load_balancer::InFlight;
 use tokio::time::Instant;
 use wire::server::{End, Outcome};
 
@@ -47,6 +49,11 @@ pub(crate) struct Entry {
     identity: Option<Arc<Identity>>,
     /// Upstream and endpoint.
     endpoint: Option<(usize, usize)>,
+    /// How often the request was sent again.
+    pub(super) retries: u32,
+    /// What the request takes up at its upstream, for as long as it lasts.
+    place: Option<Place<Arc<Limit>>>,
+    in_flight: Option<InFlight>,
 }
 
 impl Entry {
@@ -98,6 +105,9 @@ impl Entry {
             oversized: None,
             identity: None,
             endpoint: None,
+            retries: 0,
+            place: None,
+            in_flight: None,
         }
     }
 
@@ -159,6 +169,21 @@ impl Entry {
 
     pub(crate) fn set_endpoint(&mut self, upstream: usize, endpoint: usize) {
         self.endpoint = Some((upstream, endpoint));
+    }
+
+    /// The request is to be sent again.
+    pub(crate) fn count_retry(&mut self) {
+        self.retries += 1;
+    }
+
+    /// Holds the request's place at its upstream until it is over.
+    pub(crate) fn hold(&mut self, place: Option<Place<Arc<Limit>>>) {
+        self.place = place;
+    }
+
+    /// Counts the request as in flight until it is over.
+    pub(crate) fn set_in_flight(&mut self, in_flight: InFlight) {
+        self.in_flight = Some(in_flight);
     }
 
     /// The backend's answer, or the failure to get one, took this long from the first attempt to connect.

@@ -77,6 +77,9 @@ fn push_json(out: &mut Vec<u8>, entry: &Entry) {
             .endpoint()
             .map(|endpoint| endpoint.target.address.as_bytes()),
     );
+    if entry.retries > 0 {
+        push_number(out, b",\"retries\":", entry.retries);
+    }
     push_member(
         out,
         b",\"protocol\":",

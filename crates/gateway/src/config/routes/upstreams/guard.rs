@@ -1,0 +1,90 @@
+//! Whether a breaker makes sense, and what it means.
+
+use std::time::Duration;
+
+use circuit_breaker::{Breaker, OpenTime, Policy, SlowCalls};
+
+use super::check::UpstreamCheck;
+use super::spec::GuardSpec;
+use super::written::{Breaker as Written, Status};
+use crate::config::document::Step;
+use crate::upstream::{GuardScope, Statuses};
+
+const KEY: Step<'static> = Step::Key("breaker");
+
+impl UpstreamCheck<'_> {
+    pub(super) fn guard(&mut self, written: &Written) -> GuardSpec {
+        let scope = match written.scope.as_deref() {
+            None | Some("upstream") => GuardScope::Upstream,
+            Some("endpoint") => GuardScope::Endpoint,
+            Some(other) => {
+                let message = format!("\"{other}\" must be \"upstream\" or \"endpoint\"");
+                self.say(&[KEY, Step::Key("scope")], &message);
+                GuardScope::Upstream
+            }
+        };
+        let usual = Policy::default();
+        let by_ratio = written.failure_ratio.is_some() || written.slow.is_some();
+        let slow = written.slow.as_ref().map(|slow| {
+            let at = [KEY, Step::Key("slow"), Step::Key("longerThan")];
+            SlowCalls {
+                longer_than: self.time(&at, Some(&slow.longer_than), Duration::from_secs(1)),
+                ratio: slow.ratio,
+            }
+        });
+        let open = self.time(
+            &[KEY, Step::Key("open")],
+            written.open.as_ref(),
+            usual.open.base,
+        );
+        let policy = Policy {
+            consecutive_failures: written
+                .consecutive_failures
+                .or(usual.consecutive_failures.filter(|_| !by_ratio)),
+            failure_ratio: written.failure_ratio,
+            slow_calls: slow,
+            window: self.time(
+                &[KEY, Step::Key("window")],
+                written.window.as_ref(),
+                usual.window,
+            ),
+            minimum_calls: written.minimum_calls.unwrap_or(usual.minimum_calls),
+            open: OpenTime {
+                base: open,
+                max: usual.open.max.max(open),
+                ..usual.open
+            },
+            permitted: written.half_open_calls.unwrap_or(usual.permitted),
+            successes: written.successes.unwrap_or(usual.successes),
+            ..usual
+        };
+        if let Err(error) = Breaker::new(&policy) {
+            self.say(&[KEY], &error.to_string());
+        }
+        GuardSpec {
+            policy,
+            scope,
+            failures: self.failure_statuses(written.failure_statuses.as_deref()),
+        }
+    }
+
+    fn failure_statuses(&mut self, written: Option<&[Status]>) -> Statuses {
+        let mut statuses = Statuses::default();
+        let Some(written) = written else {
+            // A constant.
+            let _ = statuses.add("5xx");
+            return statuses;
+        };
+        for (index, status) in written.iter().enumerate() {
+            let text = match status {
+                Status::Code(code) => code.to_string(),
+                Status::Class(text) => text.clone(),
+            };
+            if let Err(error) = statuses.add(&text) {
+                let at = [KEY, Step::Key("failureStatuses"), Step::Index(index)];
+                self.say(&at, &format!("\"{text}\" {error}"));
+            }
+        }
+        statuses
+    }
+}

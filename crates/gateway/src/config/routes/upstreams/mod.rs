@@ -1,0 +1,11 @@
+//! What a routes file says of upstreams, and of sending requests again.
+
+mod check;
+mod guard;
+mod retry;
+mod spec;
+mod written;
+
+pub(super) use check::Upstreams;
+pub(super) use spec::{EndpointSpec, PoolNumbers, UpstreamSpec};
+pub(super) use written::{Retry, Upstream};

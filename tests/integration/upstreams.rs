@@ -1,0 +1,363 @@
+//! Upstreams: which endpoint a request goes to, and what users notice of those that fail.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::{Backend, Gateway, GatewayBuilder, Message, within};
+
+use crate::gateway;
+
+/// A gateway whose route `/*path` goes to an upstream of these endpoints.
+fn in_front_of(endpoints: &[String], upstream: Value, route: Value) -> GatewayBuilder {
+    let mut upstream = upstream;
+    upstream["endpoints"] = json!(endpoints);
+    let mut route = route;
+    route["path"] = "/*path".into();
+    route["upstream"] = "all".into();
+    gateway().routes(&json!({ "upstreams": { "all": upstream }, "routes": [route] }))
+}
+
+async fn answering(status: &str, body: &str) -> Backend {
+    let length = body.len();
+    Backend::answering(format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}"
+    ))
+    .await
+}
+
+async fn get(gateway: &Gateway, fields: &[&str]) -> Message {
+    let mut client = gateway.client().await;
+    client.request("GET", "/", fields).await;
+    client.response().await
+}
+
+async fn post(gateway: &Gateway, body: &str, fields: &[&str]) -> Message {
+    let mut client = gateway.client().await;
+    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+    let length = body.len();
+    client
+        .send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+        ))
+        .await;
+    client.response().await
+}
+
+#[tokio::test]
+async fn requests_take_turns_at_the_endpoints_of_a_named_upstream() {
+    let (one, two) = (
+        answering("200 OK", "one").await,
+        answering("200 OK", "two").await,
+    );
+    let gateway = in_front_of(&[one.url(), two.url()], json!({}), json!({}))
+        .start()
+        .await;
+    for _ in 0..10 {
+        get(&gateway, &[]).await;
+    }
+    assert_eq!((one.requests().len(), two.requests().len()), (5, 5));
+}
+
+#[tokio::test]
+async fn the_same_key_finds_the_same_endpoint() {
+    let backends = [
+        answering("200 OK", "one").await,
+        answering("200 OK", "two").await,
+        answering("200 OK", "three").await,
+    ];
+    let urls = backends.each_ref().map(Backend::url);
+    for table in ["maglev", "ring"] {
+        let balance = json!({ "policy": "consistentHash", "by": "header:X-User", "table": table });
+        let gateway = in_front_of(&urls, json!({ "balance": balance }), json!({}))
+            .start()
+            .await;
+        let mut found = HashSet::new();
+        for user in 0..20 {
+            let field = format!("X-User: {user}");
+            let first = get(&gateway, &[&field]).await.text();
+            for _ in 0..3 {
+                assert_eq!(get(&gateway, &[&field]).await.text(), first);
+            }
+            found.insert(first);
+        }
+        assert_eq!(found.len(), 3, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_stays_with_its_endpoint_by_a_cookie() {
+    let (one, two) = (
+        answering("200 OK", "one").await,
+        answering("200 OK", "two").await,
+    );
+    let upstream = json!({ "sticky": { "cookie": "stay", "ttl": "1h" } });
+    let gateway = in_front_of(&[one.url(), two.url()], upstream, json!({}))
+        .start()
+        .await;
+    let first = get(&gateway, &[]).await;
+    let cookie = first.field("set-cookie").unwrap_or_default().to_owned();
+    assert!(
+        cookie.starts_with("stay=") && cookie.ends_with("; Max-Age=3600"),
+        "{cookie}"
+    );
+    assert!(!cookie.contains("127.0.0.1"), "{cookie}");
+    let field = format!(
+        "Cookie: a=b; {}",
+        cookie.split(';').next().unwrap_or_default()
+    );
+    for _ in 0..5 {
+        let answer = get(&gateway, &[&field]).await;
+        assert_eq!(
+            (answer.text(), answer.field("set-cookie")),
+            (first.text(), None)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_finds_no_connection_goes_to_another_endpoint() {
+    let good = Backend::ok().await;
+    let refused = format!("http://{}", Backend::refused().await);
+    let gateway = in_front_of(&[refused, good.url()], json!({}), json!({ "retry": {} }))
+        .start()
+        .await;
+    for _ in 0..4 {
+        assert_eq!(get(&gateway, &[]).await.status(), 200);
+        assert_eq!(post(&gateway, "hello", &[]).await.status(), 200);
+    }
+    let log = gateway.log(8).await;
+    assert!(log.iter().any(|line| line["retries"] == 1), "{log:?}");
+    assert!(
+        good.requests()
+            .iter()
+            .any(|request| request.text() == "hello")
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_says_try_again_is_tried_elsewhere_unless_it_may_have_been_carried_out() {
+    let (bad, good) = (
+        answering("503 No", "").await,
+        answering("200 OK", "ok").await,
+    );
+    let gateway = in_front_of(
+        &[bad.url(), good.url()],
+        json!({ "outliers": false }),
+        json!({ "retry": {} }),
+    )
+    .start()
+    .await;
+    for _ in 0..4 {
+        assert_eq!(get(&gateway, &[]).await.status(), 200);
+        let key = ["Idempotency-Key: 1"];
+        assert_eq!(post(&gateway, "twice", &key).await.status(), 200);
+    }
+    let statuses = [
+        post(&gateway, "once", &[]).await,
+        post(&gateway, "once", &[]).await,
+    ]
+    .map(|answer| answer.status());
+    assert!(
+        statuses.contains(&503) && statuses.contains(&200),
+        "{statuses:?}"
+    );
+    let bodies = |backend: &Backend, body: &str| {
+        backend
+            .requests()
+            .iter()
+            .filter(|request| request.text() == body)
+            .count()
+    };
+    assert_eq!(bodies(&good, "twice"), 4);
+    assert_eq!(bodies(&good, "once") + bodies(&bad, "once"), 2);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_to_be_kept_is_sent_once() {
+    let bad = answering("503 No", "").await;
+    let retry = json!({ "retry": { "maxBodySize": 4, "nonIdempotent": true } });
+    let gateway = in_front_of(&[bad.url()], json!({}), retry).start().await;
+    assert_eq!(post(&gateway, "four", &[]).await.status(), 503);
+    assert_eq!(bad.requests().len(), 3);
+    assert_eq!(post(&gateway, "fives", &[]).await.status(), 503);
+    assert_eq!(bad.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn each_attempt_is_told_how_long_it_has() {
+    let backend = Backend::ok().await;
+    let route = json!({ "timeout": 5, "retry": { "tryTimeout": 0.5 } });
+    let gateway = in_front_of(&[backend.url()], json!({}), route)
+        .start()
+        .await;
+    get(&gateway, &["X-Request-Timeout-Ms: 999999"]).await;
+    let told = backend
+        .last()
+        .field("x-request-timeout-ms")
+        .map(str::to_owned);
+    let left: u64 = told.unwrap().parse().unwrap();
+    assert!((400..=500).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_gives_no_answers_is_left_alone() {
+    let good = Backend::ok().await;
+    let closing = Backend::closing(*b"").await;
+    let gateway = in_front_of(&[closing.url(), good.url()], json!({}), json!({}))
+        .start()
+        .await;
+    let mut failed = 0;
+    for _ in 0..40 {
+        failed += usize::from(get(&gateway, &[]).await.status() != 200);
+    }
+    assert_eq!(failed, 5);
+    assert!(
+        gateway
+            .diagnostics()
+            .iter()
+            .any(|line| line.contains("endpoint ejected"))
+    );
+}
+
+#[tokio::test]
+async fn an_open_breaker_answers_at_once_and_closes_when_the_backend_is_back() {
+    let backend = Backend::scripted(|mut connection| async move {
+        while let Some(request) = connection.request().await {
+            let status = if request.field("x-fail").is_some() {
+                500
+            } else {
+                200
+            };
+            connection
+                .send(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n"))
+                .await;
+        }
+    })
+    .await;
+    let breaker =
+        json!({ "consecutiveFailures": 3, "open": 0.3, "successes": 1, "halfOpenCalls": 1 });
+    let gateway = in_front_of(&[backend.url()], json!({ "breaker": breaker }), json!({}))
+        .start()
+        .await;
+    for _ in 0..3 {
+        assert_eq!(get(&gateway, &["X-Fail: 1"]).await.status(), 500);
+    }
+    let refused = get(&gateway, &[]).await;
+    assert_eq!(
+        (
+            refused.status(),
+            refused.json()["code"].as_str(),
+            refused.field("retry-after")
+        ),
+        (503, Some("circuit-open"), Some("1"))
+    );
+    assert_eq!(backend.requests().len(), 3);
+    within("the breaker to close", async {
+        while get(&gateway, &[]).await.status() != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert_eq!(get(&gateway, &[]).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_breaker_for_each_endpoint_leaves_the_others() {
+    let (bad, good) = (
+        answering("500 No", "").await,
+        answering("200 OK", "ok").await,
+    );
+    let upstream = json!({
+        "outliers": false,
+        "breaker": { "scope": "endpoint", "consecutiveFailures": 2, "open": "1h" },
+    });
+    let gateway = in_front_of(&[bad.url(), good.url()], upstream, json!({}))
+        .start()
+        .await;
+    let mut failed = 0;
+    for _ in 0..20 {
+        failed += usize::from(get(&gateway, &[]).await.status() != 200);
+    }
+    assert_eq!((failed, bad.requests().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn an_endpoint_whose_check_fails_gets_no_requests_until_it_passes() {
+    let (healthy, health) = tokio::sync::watch::channel(false);
+    let sick = Backend::scripted(move |mut connection| {
+        let health = health.clone();
+        async move {
+            while let Some(request) = connection.request().await {
+                let is_check = request.target() == "/health";
+                let status = if is_check && !*health.borrow() {
+                    500
+                } else {
+                    200
+                };
+                connection
+                    .send(format!(
+                        "HTTP/1.1 {status} X\r\nContent-Length: 4\r\n\r\nsick"
+                    ))
+                    .await;
+            }
+        }
+    })
+    .await;
+    let well = answering("200 OK", "well").await;
+    let upstream = json!({ "health": { "path": "/health", "interval": 0.05, "timeout": 1 } });
+    let gateway = in_front_of(&[sick.url(), well.url()], upstream, json!({}))
+        .start()
+        .await;
+    let until = async |wanted: bool| {
+        within("the check to be heeded", async {
+            loop {
+                let texts = [
+                    get(&gateway, &[]).await.text(),
+                    get(&gateway, &[]).await.text(),
+                ];
+                if texts.iter().any(|text| text == "sick") == wanted {
+                    break;
+                }
+            }
+        })
+        .await;
+    };
+    until(false).await;
+    for _ in 0..6 {
+        assert_eq!(get(&gateway, &[]).await.text(), "well");
+    }
+    healthy.send(true).unwrap();
+    until(true).await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_full_takes_no_more_requests() {
+    let silent = Backend::silent().await;
+    let gateway = in_front_of(&[silent.url()], json!({ "maxRequests": 1 }), json!({}))
+        .start()
+        .await;
+    let mut first = gateway.client().await;
+    first.request("GET", "/", &[]).await;
+    silent.wait_for_requests(1).await;
+    let refused = get(&gateway, &[]).await;
+    assert_eq!(
+        (refused.status(), refused.json()["code"].as_str()),
+        (503, Some("upstream-full"))
+    );
+    drop(first);
+    within("the place to be free", async {
+        while get_status(&gateway).await == Some(503) {}
+    })
+    .await;
+}
+
+/// The status of an answer that comes at once; none where one is waited for.
+async fn get_status(gateway: &Gateway) -> Option<u16> {
+    let mut client = gateway.client().await;
+    client.request("GET", "/", &[]).await;
+    if client.is_silent_for(Duration::from_millis(100)).await {
+        return None;
+    }
+    Some(client.response().await.status())
+}
