@@ -361,3 +361,97 @@ async fn get_status(gateway: &Gateway) -> Option<u16> {
     }
     Some(client.response().await.status())
 }
+
+#[tokio::test]
+async fn a_second_request_is_sent_beside_one_that_takes_long() {
+    let slow = Backend::silent().await;
+    let quick = answering("200 OK", "quick").await;
+    let gateway = in_front_of(
+        &[slow.url(), quick.url()],
+        json!({}),
+        json!({ "hedge": { "after": 0.05 }, "timeout": 5 }),
+    )
+    .start()
+    .await;
+    for _ in 0..4 {
+        assert_eq!(get(&gateway, &[]).await.text(), "quick");
+    }
+    let log = gateway.log(4).await;
+    assert!(log.iter().any(|line| line["retries"] == 1), "{log:?}");
+    // The losing attempt ends with the winning one.
+    slow.wait_for_ends(slow.connections()).await;
+    // A body is not sent twice.
+    let mut client = gateway.client().await;
+    for _ in 0..2 {
+        client
+            .send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+            .await;
+        if client.is_silent_for(Duration::from_millis(300)).await {
+            return;
+        }
+        client.response().await;
+    }
+    panic!("one of two goes to the slow one, and is not sent to the other");
+}
+
+#[tokio::test]
+async fn something_else_stands_in_for_an_upstream_that_cannot_be_asked() {
+    let backup = answering("200 OK", "backup").await;
+    let refused = format!("http://{}", Backend::refused().await);
+    let file = |fallback: Value| {
+        json!({
+            "upstreams": { "main": { "endpoints": [refused] }, "backup": { "endpoints": [backup.url()] } },
+            "routes": [{ "path": "/*path", "upstream": "main", "fallback": fallback }],
+        })
+    };
+    let elsewhere = gateway()
+        .routes(&file(json!({ "upstream": "backup" })))
+        .start()
+        .await;
+    assert_eq!(get(&elsewhere, &[]).await.text(), "backup");
+    assert_eq!(post(&elsewhere, "hello", &[]).await.text(), "backup");
+    assert_eq!(backup.last().text(), "hello");
+    let fixed = json!({ "status": 200, "body": "{}", "contentType": "application/json" });
+    let fixed = gateway().routes(&file(fixed)).start().await;
+    let answer = get(&fixed, &[]).await;
+    assert_eq!(
+        (
+            answer.status(),
+            answer.field("content-type"),
+            answer.text().as_str()
+        ),
+        (200, Some("application/json"), "{}")
+    );
+}
+
+#[tokio::test]
+async fn less_important_requests_are_refused_first_where_latency_grows() {
+    let silent = Backend::silent().await;
+    let upstream = json!({ "endpoints": [silent.url()], "adaptive": { "min": 2, "max": 2 } });
+    let route = |priority: &str| json!({ "path": format!("/{priority}"), "upstream": "all", "priority": priority, "timeout": 5 });
+    let routes = ["low", "high", "critical"].map(route);
+    let gateway = gateway()
+        .routes(&json!({ "upstreams": { "all": upstream }, "routes": routes }))
+        .start()
+        .await;
+    let mut clients = Vec::new();
+    for target in ["/low", "/high"] {
+        let mut client = gateway.client().await;
+        client.request("GET", target, &[]).await;
+        clients.push(client);
+    }
+    silent.wait_for_requests(2).await;
+    for target in ["/low", "/high"] {
+        let mut client = gateway.client().await;
+        client.request("GET", target, &[]).await;
+        let answer = client.response().await;
+        assert_eq!(
+            (answer.status(), answer.json()["code"].as_str()),
+            (503, Some("upstream-overloaded")),
+            "{target}"
+        );
+    }
+    let mut critical = gateway.client().await;
+    critical.request("GET", "/critical", &[]).await;
+    silent.wait_for_requests(3).await;
+}

@@ -29,3 +29,4 @@ pub use settings::{
     env_example, reference,
 };
 pub use snapshot::{Destination, Policy, Route, Shadowed, Snapshot};
+pub(crate) use snapshot::{Fallback, FixedAnswer};

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::HeaderName;
+use bytes::Bytes;
+use circuit_breaker::adaptive::Priority;
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::auth::{Access, Authority, ForwardedClaim, Hidden, Service};
 use crate::error::Tally;
 use crate::middleware::cors::Cors;
 use crate::middleware::ip_rules::IpRules;
 use crate::middleware::rate_limit::{RateLimits, StagedLimits};
-use crate::proxy::Retry;
+use crate::proxy::{Hedge, Retry};
 use crate::router::Router;
 use crate::upstream::Upstream;
 
@@ -56,6 +58,23 @@ pub enum Destination {
     Upstream(usize),
     /// Nowhere: the gateway answers itself.
     Service(Service),
+}
+
+/// What stands in for an upstream that cannot be asked.
+#[derive(Debug)]
+pub(crate) enum Fallback {
+    /// Another upstream, an index.
+    Upstream(usize),
+    /// This answer.
+    Answer(FixedAnswer),
+}
+
+/// An answer that is always the same.
+#[derive(Debug)]
+pub(crate) struct FixedAnswer {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: Option<HeaderValue>,
+    pub(crate) body: Bytes,
 }
 
 /// A policy that can be tried out.
@@ -113,6 +132,12 @@ pub struct Route {
     pub security_headers: bool,
     /// When a request is sent again; never where there is none.
     pub(crate) retry: Option<Retry>,
+    /// When a second request is sent beside one that takes long.
+    pub(crate) hedge: Option<Hedge>,
+    /// What stands in for an upstream that cannot be asked.
+    pub(crate) fallback: Option<Fallback>,
+    /// How important its requests are where not all can be served.
+    pub(crate) priority: Priority,
     /// What is only tried out.
     pub shadowed: Shadowed,
 }

@@ -142,6 +142,9 @@ error_codes! {
     /// As many requests are at the backend already as it is to have.
     UpstreamFull = "upstream-full", 503, "connection_limit_reached", "Upstream full",
         "The service behind this route has as many requests as it can take.";
+    /// More requests are at the backend than its latency bears.
+    UpstreamOverloaded = "upstream-overloaded", 503, "connection_limit_reached", "Upstream overloaded",
+        "The service behind this route is slow under its load, and takes no more of this kind.";
     /// No endpoint of the upstream can be used.
     UpstreamUnavailable = "upstream-unavailable", 503, "destination_unavailable", "Upstream unavailable",
         "No part of the service behind this route can take requests.";
@@ -160,6 +163,20 @@ error_codes! {
 }
 
 impl ErrorCode {
+    /// Whether no backend has been asked: the request can be sent elsewhere.
+    pub(crate) const fn was_not_asked(self) -> bool {
+        matches!(
+            self,
+            Self::CircuitOpen
+                | Self::UpstreamFull
+                | Self::UpstreamOverloaded
+                | Self::UpstreamUnavailable
+                | Self::UpstreamUnreachable
+                | Self::UpstreamUnresolved
+                | Self::UpstreamConnectTimeout
+        )
+    }
+
     /// Whether it says nothing about the backend: the client has gone, or has not sent what it announced.
     pub(crate) const fn is_the_clients(self) -> bool {
         matches!(

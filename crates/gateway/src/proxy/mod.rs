@@ -1,9 +1,12 @@
 //! Forwarding: from a routed request to the backend's answer.
 
+mod attempt;
+mod attempts;
 mod connect;
 mod fields;
 mod forward;
 mod forwarded;
+mod hedge;
 mod join;
 mod pool;
 mod preview;
@@ -11,8 +14,10 @@ mod replay;
 mod request_head;
 mod retry;
 
+pub(crate) use attempt::Holds;
 pub(crate) use forward::{Forwarder, Routed, forward};
 pub(crate) use forwarded::ClientSide;
+pub(crate) use hedge::Hedge;
 pub(crate) use pool::{PoolLimits, Pools};
 pub use preview::preview;
 pub(crate) use retry::Retry;

@@ -27,6 +27,7 @@ pub use target::{Host, Target, TargetError};
 use std::sync::Arc;
 
 use circuit_breaker::RetryBudget;
+use circuit_breaker::adaptive::AdaptiveLimit;
 use circuit_breaker::concurrency::Limit;
 
 /// A group of endpoints that serve the same requests.
@@ -42,6 +43,8 @@ pub struct Upstream {
     pub(crate) guard: Option<Guard>,
     /// Requests at once.
     pub(crate) limit: Option<Arc<Limit>>,
+    /// Requests at once, as many as its latency bears.
+    pub(crate) adaptive: Option<Arc<AdaptiveLimit>>,
     /// Bounds how many of its requests are retries.
     pub(crate) budget: RetryBudget,
     /// Checks apart from requests.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use http::HeaderValue;
 
@@ -15,7 +16,7 @@ pub struct Target {
     /// The TCP port; 80 where the URL names none.
     pub port: u16,
     /// `host:port`, as logs name the endpoint.
-    pub address: Box<str>,
+    pub address: Arc<str>,
     /// `host:port` as it goes into the `Host` field (RFC 9110 §7.2); the port is left out when it is 80.
     pub authority: HeaderValue,
     /// What precedes every forwarded path: empty, or `/base` without a slash at its end, in the one form of paths.
@@ -100,7 +101,7 @@ impl Target {
             None => 80,
         };
         let host = Host::parse(host)?;
-        let address = format!("{host}:{port}").into_boxed_str();
+        let address: Arc<str> = format!("{host}:{port}").into();
         let authority = if port == 80 {
             HeaderValue::from_str(&host.to_string())
         } else {

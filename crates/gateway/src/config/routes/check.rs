@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use circuit_breaker::adaptive::Priority;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
 use super::auth::{CheckedAccess, Issuers};
 use super::rate_limits::Limits;
-use super::upstreams::{EndpointSpec, UpstreamSpec, Upstreams};
+use super::upstreams::{CheckedFallback, EndpointSpec, UpstreamSpec, Upstreams};
 use super::written::{
     IpRules as WrittenRules, Matcher, Route as Written, Shadow, Size, WrittenTarget,
 };
@@ -19,7 +20,7 @@ use crate::config::{Finding, Policy, Settings, Shadowed, size};
 use crate::middleware::cors::Cors;
 use crate::middleware::ip_rules::IpRules;
 use crate::middleware::rate_limit::StagedLimits;
-use crate::proxy::Retry;
+use crate::proxy::{Hedge, Retry};
 use crate::router::{
     HeaderMatch, HostPattern, PathPattern, QueryMatch, RouteMatch, ValueMatch, path,
 };
@@ -33,6 +34,9 @@ pub(super) struct Checked {
     pub(super) matched: RouteMatch,
     pub(super) destination: Option<CheckedDestination>,
     pub(super) retry: Option<Retry>,
+    pub(super) hedge: Option<Hedge>,
+    pub(super) fallback: Option<CheckedFallback>,
+    pub(super) priority: Priority,
     pub(super) strip_prefix: Box<str>,
     pub(super) preserve_host: bool,
     pub(super) service: Option<Service>,
@@ -102,6 +106,11 @@ impl Check<'_> {
         let query = self.query(&written);
         let destination = self.destination(&written, shared);
         let retry = written.retry.as_ref().map(|retry| self.retry(retry));
+        let fallback = written
+            .fallback
+            .as_ref()
+            .and_then(|fallback| self.fallback(fallback, shared.upstreams));
+        let priority = self.priority(written.priority.as_deref());
         let strip_prefix = self.strip_prefix(&written, path.as_ref().ok());
         let shadowed = self.shadowed(written.shadow.as_ref());
         let cors = self.cors(written.cors.as_ref(), shadowed, settings);
@@ -139,6 +148,11 @@ impl Check<'_> {
             },
             destination,
             retry,
+            hedge: written.hedge.as_ref().map(|hedge| Hedge {
+                after: Duration::from_secs_f64(hedge.after),
+            }),
+            fallback,
+            priority,
             strip_prefix,
             preserve_host: written.preserve_host,
             service,
@@ -181,6 +195,21 @@ impl Check<'_> {
             }
         }
         service
+    }
+
+    fn priority(&mut self, written: Option<&str>) -> Priority {
+        match written {
+            None | Some("normal") => Priority::Normal,
+            Some("low") => Priority::Low,
+            Some("high") => Priority::High,
+            Some("critical") => Priority::Critical,
+            Some(other) => {
+                let message =
+                    format!("\"{other}\" must be \"low\", \"normal\", \"high\" or \"critical\"");
+                self.say(&[Step::Key("priority")], &message);
+                Priority::Normal
+            }
+        }
     }
 
     fn shadowed(&mut self, written: Option<&Shadow>) -> Shadowed {

@@ -10,12 +10,12 @@ use super::auth::Issuers;
 use super::check::{Check, Checked, CheckedDestination, Shared};
 use super::limit::Redis;
 use super::rate_limits::Limits;
-use super::upstreams::{PoolNumbers, Upstreams};
+use super::upstreams::{CheckedFallback, PoolNumbers, Upstreams};
 use super::written::Route as Written;
 use crate::auth::{Authority, Consumers, Service, TokenIssuer};
 use crate::config::document::{Document, Step};
 use crate::config::structure::Structure;
-use crate::config::{Destination, Finding, Route, Settings, Snapshot};
+use crate::config::{Destination, Fallback, Finding, Route, Settings, Snapshot};
 use crate::error::Tally;
 use crate::middleware::rate_limit::RateLimits;
 use crate::router::Router;
@@ -257,6 +257,12 @@ fn assemble(
             security_headers: route.security_headers,
             shadowed: route.shadowed,
             retry: route.retry,
+            hedge: route.hedge,
+            fallback: route.fallback.and_then(|fallback| match fallback {
+                CheckedFallback::Named(name) => named.get(&name).copied().map(Fallback::Upstream),
+                CheckedFallback::Answer(answer) => Some(Fallback::Answer(answer)),
+            }),
+            priority: route.priority,
         });
     }
     Snapshot {

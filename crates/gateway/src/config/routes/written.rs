@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::auth::{Auth, ForwardClaims, Issuer};
-use super::upstreams::{Retry, Upstream};
+use super::upstreams::{Fallback, Hedge, Retry, Upstream};
 
 /// Where requests go. The most specific route that fits a request gets it, whatever the order in this file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -71,6 +71,13 @@ pub(super) struct Route {
     pub(super) upstream: Option<String>,
     /// When a request is sent again; never where it is not given.
     pub(super) retry: Option<Retry>,
+    /// When a second request is sent beside one that takes long.
+    pub(super) hedge: Option<Hedge>,
+    /// What stands in for an upstream that cannot be asked.
+    pub(super) fallback: Option<Fallback>,
+    /// How important its requests are where an "adaptive" upstream cannot take all: "low", "normal", "high" or
+    /// "critical"; "normal" where none is given.
+    pub(super) priority: Option<String>,
     /// Removed from the start of the path before forwarding. Must be a literal start of "path".
     pub(super) strip_prefix: Option<String>,
     /// The client's Host goes to the backend, instead of the target's.

@@ -1,14 +1,13 @@
 //! What the access log tells of a request, gathered while it is served.
 
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use circuit_breaker::concurrency::{Limit, Place};
 use http::header::{HOST, USER_AGENT};
 use http::{HeaderValue, Method, Uri, Version, request};
-use load_balancer::InFlight;
 use tokio::time::Instant;
 use wire::server::{End, Outcome};
 
@@ -17,7 +16,7 @@ use crate::auth::Identity;
 use crate::config::Snapshot;
 use crate::error::{ErrorCode, Failed};
 use crate::middleware::size_limit::Oversized;
-use crate::upstream::Endpoint;
+use crate::proxy::Holds;
 
 /// One line of the access log.
 #[derive(Debug)]
@@ -47,13 +46,12 @@ pub(crate) struct Entry {
     oversized: Option<Oversized>,
     /// Who the request is from, where that is known.
     identity: Option<Arc<Identity>>,
-    /// Upstream and endpoint.
-    endpoint: Option<(usize, usize)>,
+    /// Address and identity of the endpoint that was asked last.
+    endpoint: RefCell<Option<(Arc<str>, u64)>>,
     /// How often the request was sent again.
-    pub(super) retries: u32,
+    retries: Cell<u32>,
     /// What the request takes up at its upstream, for as long as it lasts.
-    place: Option<Place<Arc<Limit>>>,
-    in_flight: Option<InFlight>,
+    holds: Option<Holds>,
 }
 
 impl Entry {
@@ -104,10 +102,9 @@ impl Entry {
             shadow: Vec::new(),
             oversized: None,
             identity: None,
-            endpoint: None,
-            retries: 0,
-            place: None,
-            in_flight: None,
+            endpoint: RefCell::default(),
+            retries: Cell::default(),
+            holds: None,
         }
     }
 
@@ -167,23 +164,29 @@ impl Entry {
         self.snapshot.rate_limits.name(self.shadowed?)
     }
 
-    pub(crate) fn set_endpoint(&mut self, upstream: usize, endpoint: usize) {
-        self.endpoint = Some((upstream, endpoint));
+    /// An endpoint is asked: its address, and its identity.
+    pub(crate) fn set_endpoint(&self, address: &Arc<str>, id: u64) {
+        self.endpoint.replace(Some((Arc::clone(address), id)));
     }
 
-    /// The request is to be sent again.
-    pub(crate) fn count_retry(&mut self) {
-        self.retries += 1;
+    /// The identity of the endpoint that was asked last.
+    pub(crate) fn endpoint_id(&self) -> Option<u64> {
+        self.endpoint.borrow().as_ref().map(|(_, id)| *id)
     }
 
-    /// Holds the request's place at its upstream until it is over.
-    pub(crate) fn hold(&mut self, place: Option<Place<Arc<Limit>>>) {
-        self.place = place;
+    /// The request is sent again.
+    pub(crate) fn count_retry(&self) {
+        self.retries.set(self.retries.get() + 1);
     }
 
-    /// Counts the request as in flight until it is over.
-    pub(crate) fn set_in_flight(&mut self, in_flight: InFlight) {
-        self.in_flight = Some(in_flight);
+    /// How often it was sent again.
+    pub(super) fn retries(&self) -> u32 {
+        self.retries.get()
+    }
+
+    /// Holds what the request takes up at its upstream until it is over.
+    pub(crate) fn hold(&mut self, holds: Holds) {
+        self.holds = Some(holds);
     }
 
     /// The backend's answer, or the failure to get one, took this long from the first attempt to connect.
@@ -217,13 +220,12 @@ impl Entry {
             .map(|route| &*route.name)
     }
 
-    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
-        let (upstream, endpoint) = self.endpoint?;
-        self.snapshot
-            .upstreams
-            .get(upstream)?
-            .endpoints
-            .get(endpoint)
+    /// The address of the endpoint that was asked last.
+    pub(super) fn endpoint(&self) -> Option<Arc<str>> {
+        self.endpoint
+            .borrow()
+            .as_ref()
+            .map(|(address, _)| Arc::clone(address))
     }
 }
 

@@ -73,12 +73,10 @@ fn push_json(out: &mut Vec<u8>, entry: &Entry) {
     push_member(
         out,
         b",\"upstream\":",
-        entry
-            .endpoint()
-            .map(|endpoint| endpoint.target.address.as_bytes()),
+        entry.endpoint().as_deref().map(str::as_bytes),
     );
-    if entry.retries > 0 {
-        push_number(out, b",\"retries\":", entry.retries);
+    if entry.retries() > 0 {
+        push_number(out, b",\"retries\":", entry.retries());
     }
     push_member(
         out,
@@ -111,7 +109,7 @@ fn push_text(out: &mut Vec<u8>, entry: &Entry) {
         entry.total_time.as_secs_f64() * 1000.0,
     );
     if let Some(endpoint) = entry.endpoint() {
-        let _ = write!(out, " -> {}", endpoint.target.address);
+        let _ = write!(out, " -> {}", endpoint);
     }
     if let Some(error) = entry.error {
         let _ = write!(out, " {}", error.code());

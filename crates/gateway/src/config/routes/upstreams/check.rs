@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use circuit_breaker::adaptive::{self, AdaptiveLimit};
 use load_balancer::health::Thresholds;
 use load_balancer::{HashTable, Locality, Policy, Settings as Balancing, SlowStart, outlier};
 use serde::Deserialize;
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use super::spec::{EndpointSpec, PoolNumbers, UpstreamSpec, default_outliers};
 use super::written::{
-    Balance, Endpoint, HashBalance, HealthCheck as WrittenHealth, OutlierRules, Outliers,
+    Adaptive, Balance, Endpoint, HashBalance, HealthCheck as WrittenHealth, OutlierRules, Outliers,
     Upstream as Written,
 };
 use crate::config::document::{Document, Step};
@@ -168,6 +169,10 @@ impl UpstreamCheck<'_> {
             health: written.health.as_ref().map(|health| self.health(health)),
             guard: written.breaker.as_ref().map(|breaker| self.guard(breaker)),
             max_requests: written.max_requests,
+            adaptive: written
+                .adaptive
+                .as_ref()
+                .and_then(|adaptive| self.adaptive(adaptive)),
         };
         (self.findings.len() == before).then_some(spec)
     }
@@ -294,6 +299,23 @@ impl UpstreamCheck<'_> {
             max_ejection_percent: rules.max_ejected.unwrap_or(usual.max_ejection_percent),
             ..usual
         }
+    }
+
+    fn adaptive(&mut self, written: &Adaptive) -> Option<adaptive::Policy> {
+        let usual = adaptive::Policy::default();
+        let policy = match written {
+            Adaptive::Switch(false) => return None,
+            Adaptive::Switch(true) => usual,
+            Adaptive::Rules(rules) => adaptive::Policy {
+                min_concurrency: rules.min.unwrap_or(usual.min_concurrency),
+                max_limit: rules.max.unwrap_or(usual.max_limit),
+                ..usual
+            },
+        };
+        if let Err(error) = AdaptiveLimit::new(&policy, 0) {
+            self.say(&[Step::Key("adaptive")], &error.to_string());
+        }
+        Some(policy)
     }
 
     fn health(&mut self, written: &WrittenHealth) -> HealthCheck {

@@ -1,11 +1,13 @@
 //! What a routes file says of upstreams, and of sending requests again.
 
 mod check;
+mod fallback;
 mod guard;
 mod retry;
 mod spec;
 mod written;
 
 pub(super) use check::Upstreams;
+pub(super) use fallback::CheckedFallback;
 pub(super) use spec::{EndpointSpec, PoolNumbers, UpstreamSpec};
-pub(super) use written::{Retry, Upstream};
+pub(super) use written::{Fallback, Hedge, Retry, Upstream};

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use circuit_breaker::adaptive::{self, AdaptiveLimit};
 use circuit_breaker::concurrency::Limit;
 use circuit_breaker::{Breaker, Policy, RetryBudget};
 use load_balancer::outlier::{self, Detector};
@@ -25,6 +26,7 @@ pub(in crate::config::routes) struct UpstreamSpec {
     pub(super) health: Option<HealthCheck>,
     pub(super) guard: Option<GuardSpec>,
     pub(super) max_requests: Option<u32>,
+    pub(super) adaptive: Option<adaptive::Policy>,
 }
 
 /// What an endpoint is made of.
@@ -72,6 +74,7 @@ impl UpstreamSpec {
             health: None,
             guard: None,
             max_requests: None,
+            adaptive: None,
         }
     }
 
@@ -118,6 +121,11 @@ impl UpstreamSpec {
             balancer: Balancer::new(picker, detector, self.hash_key, self.sticky),
             guard,
             limit: self.max_requests.map(|most| Arc::new(Limit::new(most))),
+            // What is not possible has been found already.
+            adaptive: self
+                .adaptive
+                .and_then(|policy| AdaptiveLimit::new(&policy, fastrand::u64(..)).ok())
+                .map(Arc::new),
             budget: RetryBudget::default(),
             health: self.health,
         }

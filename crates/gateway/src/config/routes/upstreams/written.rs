@@ -32,6 +32,31 @@ pub(in crate::config::routes) struct Upstream {
     /// Requests to it at once, of this gateway; more get 503. Any number where none is given.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) max_requests: Option<u32>,
+    /// Requests to it at once are as many as its latency bears, found by trial: true, or within which bounds. Requests of
+    /// less important routes are refused first.
+    pub(super) adaptive: Option<Adaptive>,
+}
+
+/// Whether there is a limit that finds itself, and within which bounds.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Adaptive {
+    /// Within the usual bounds, or not.
+    Switch(bool),
+    /// Within these.
+    Rules(AdaptiveRules),
+}
+
+/// The bounds of a limit that finds itself.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct AdaptiveRules {
+    /// Never less than this; 3 where none is given.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) min: Option<u32>,
+    /// Never more than this; 1,000 where none is given.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) max: Option<u32>,
 }
 
 /// A URL, or an object.
@@ -225,6 +250,32 @@ pub(in crate::config::routes) struct Retry {
     pub(super) non_idempotent: bool,
     /// The largest body that is kept to be sent again: bytes, or a text such as "64KiB"; 64 KiB where none is given.
     pub(super) max_body_size: Option<Size>,
+}
+
+/// When a second request is sent beside one that takes long. Only for those that are idempotent and have no body.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(in crate::config::routes) struct Hedge {
+    /// Seconds after the first.
+    #[schemars(range(min = 0.001, max = 3600.0))]
+    pub(in crate::config::routes) after: f64,
+}
+
+/// What stands in for an upstream that cannot be asked: because its breaker is open, because it is full, or because no
+/// connection can be made.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(in crate::config::routes) struct Fallback {
+    /// The name of another upstream.
+    pub(super) upstream: Option<String>,
+    /// The status of an answer that is always the same.
+    #[schemars(range(min = 200, max = 599))]
+    pub(super) status: Option<u16>,
+    /// Its body.
+    pub(super) body: Option<String>,
+    /// The type of its body; "text/plain; charset=utf-8" where none is given.
+    pub(super) content_type: Option<String>,
 }
 
 /// What a request is sent again after.

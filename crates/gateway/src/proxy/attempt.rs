@@ -1,0 +1,312 @@
+//! One attempt: pick an endpoint, ask it, and tell balancer and breaker how that went.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use circuit_breaker::adaptive;
+use circuit_breaker::concurrency::{Limit, Place};
+use http::{Method, Response};
+use load_balancer::{InFlight, Outcome};
+use tokio::time::Instant;
+use wire::Body;
+use wire::client::{Connection, Failure, FailureKind, Home, OutgoingRequest, ResponsePolicy};
+use wire::head::ResponseLimits;
+use wire::server::Client;
+
+use super::connect::connect;
+use super::fields::asks_for_websocket;
+use super::forward::{Forwarder, Routed};
+use super::pool::{Care, Pool};
+use super::request_head::{RequestFraming, RequestHead};
+use super::retry::is_idempotent;
+use crate::config::{Route, Settings};
+use crate::error::{ErrorCode, Refusal};
+use crate::middleware::access_log::Entry;
+use crate::upstream::{GuardScope, Permit, Picked, Upstream};
+
+/// What is the same for all attempts to forward a request.
+pub(super) struct Exchange<'a> {
+    pub(super) forwarder: &'a Forwarder<'a>,
+    pub(super) request: &'a Routed<'a>,
+    pub(super) route: &'a Route,
+    pub(super) upstream: &'a Upstream,
+    /// When the client is to have its answer's head.
+    pub(super) due: Instant,
+    websocket: bool,
+}
+
+/// An attempt whose answer, or failure, is there.
+pub(super) struct Attempt {
+    pub(super) result: Result<Response<Body>, Refusal>,
+    /// The identity of who was asked.
+    pub(super) endpoint: u64,
+    pub(super) holds: Holds,
+}
+
+/// What a request takes up at its upstream, given back when it is over, body and all.
+#[derive(Debug)]
+pub(crate) struct Holds {
+    _in_flight: InFlight,
+    _place: Option<Place<Arc<Limit>>>,
+}
+
+/// Leave to ask, from whoever is to be asked for leave.
+#[derive(Default)]
+struct Leave {
+    breaker: Option<(usize, Permit)>,
+    adaptive: Option<adaptive::Permit<Arc<adaptive::AdaptiveLimit>>>,
+    place: Option<Place<Arc<Limit>>>,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(
+        forwarder: &'a Forwarder<'a>,
+        request: &'a Routed<'a>,
+        route: &'a Route,
+    ) -> Self {
+        Self {
+            forwarder,
+            request,
+            route,
+            upstream: &forwarder.snapshot.upstreams[request.upstream],
+            due: request.started + route.timeout,
+            websocket: request.client.upgrades()
+                && request.head.method == Method::GET
+                && asks_for_websocket(&request.head.headers),
+        }
+    }
+
+    /// The same at another upstream.
+    pub(super) fn at(&self, upstream: &'a Upstream) -> Self {
+        Self { upstream, ..*self }
+    }
+
+    /// Asks one endpoint that is none of those that have been `tried`.
+    pub(super) async fn attempt(
+        &self,
+        body: &mut Body,
+        tried: &[u64],
+        due: Instant,
+        entry: &Entry,
+    ) -> Result<Attempt, Refusal> {
+        let request = self.request;
+        let began = if tried.is_empty() {
+            request.admitted
+        } else {
+            Instant::now()
+        };
+        let mut leave = self.leave(began)?;
+        let Picked {
+            index,
+            id,
+            mut in_flight,
+        } = self.pick(tried, began, &mut leave)?;
+        let endpoint = &self.upstream.endpoints[index];
+        entry.set_endpoint(&endpoint.target.address, id);
+        let framing = RequestFraming::of(body.exact_length(), &request.head.method);
+        let expects_continue = request.client.expects_continue();
+        let time_left = due.saturating_duration_since(began);
+        let head = RequestHead {
+            head: request.head,
+            path: request.path,
+            route: self.route,
+            endpoint,
+            side: request.side,
+            identity: request.identity,
+            request_id: entry.request_id(),
+            time_left,
+            framing,
+            expects_continue,
+            websocket: self.websocket,
+        };
+        let outgoing = OutgoingRequest {
+            method: &request.head.method,
+            chunked: framing == RequestFraming::Chunked,
+            expects_continue,
+            upgrades: self.websocket,
+        };
+        let policy = policy(self.forwarder.settings, due, time_left);
+        let (forwarder, client) = (self.forwarder, request.client);
+        let result = exchange(forwarder, &head, &outgoing, body, &policy, client).await;
+        let place = leave.place.take();
+        self.record(&result, &mut in_flight, leave);
+        Ok(Attempt {
+            result,
+            endpoint: id,
+            holds: Holds {
+                _in_flight: in_flight,
+                _place: place,
+            },
+        })
+    }
+
+    /// Leave to ask this upstream at all, as far as that does not depend on the endpoint.
+    fn leave(&self, now: Instant) -> Result<Leave, Refusal> {
+        let mut leave = Leave::default();
+        if let Some(limit) = &self.upstream.limit {
+            let place = limit.try_acquire_owned();
+            leave.place = Some(place.map_err(|_| ErrorCode::UpstreamFull)?);
+        }
+        if let Some(adaptive) = &self.upstream.adaptive {
+            let permit =
+                adaptive.try_acquire_owned(self.route.priority, crate::upstream::moment(now));
+            leave.adaptive = Some(permit.map_err(|_| ErrorCode::UpstreamOverloaded)?);
+        }
+        Ok(leave)
+    }
+
+    /// An endpoint, and leave of its breaker. One whose breaker is open is passed over for others.
+    fn pick(&self, tried: &[u64], now: Instant, leave: &mut Leave) -> Result<Picked, Refusal> {
+        let hashed = self.request.hashed();
+        let balancer = &self.upstream.balancer;
+        let nobody = || Refusal::from(ErrorCode::UpstreamUnavailable);
+        let Some(guard) = &self.upstream.guard else {
+            return balancer.pick(&hashed, tried, now).ok_or_else(nobody);
+        };
+        let mut passed_over = tried.to_vec();
+        let mut soonest: Option<Duration> = None;
+        loop {
+            let Some(picked) = balancer.pick(&hashed, &passed_over, now) else {
+                return Err(soonest.map_or_else(nobody, Refusal::circuit_open));
+            };
+            match guard.try_acquire(picked.index, now) {
+                Ok(permit) => {
+                    leave.breaker = Some((picked.index, permit));
+                    return Ok(picked);
+                }
+                Err(after) if guard.scope() == GuardScope::Upstream => {
+                    return Err(Refusal::circuit_open(after));
+                }
+                Err(after) => {
+                    soonest = Some(soonest.map_or(after, |soonest| soonest.min(after)));
+                    passed_over.push(picked.id);
+                }
+            }
+        }
+    }
+
+    /// Tells balancer, breaker and limit what has come of an attempt.
+    fn record(
+        &self,
+        result: &Result<Response<Body>, Refusal>,
+        in_flight: &mut InFlight,
+        leave: Leave,
+    ) {
+        let now = Instant::now();
+        let outcome = match result {
+            Ok(answer) => Outcome::from_status(answer.status().as_u16()),
+            Err(refusal) if refusal.code.is_the_clients() => Outcome::Cancelled,
+            Err(_) => Outcome::GatewayFailure,
+        };
+        self.upstream.balancer.record(in_flight, outcome, now);
+        if let Some(adaptive) = leave.adaptive {
+            adaptive.complete(crate::upstream::moment(now));
+        }
+        let (Some((endpoint, permit)), Some(guard)) = (leave.breaker, &self.upstream.guard) else {
+            return;
+        };
+        let failed = match result {
+            Ok(answer) => guard.is_failure(answer.status().as_u16()),
+            // Nothing is known: the permit is given back as it is.
+            Err(_) if outcome == Outcome::Cancelled => return,
+            Err(_) => true,
+        };
+        permit.record(endpoint, failed, now);
+    }
+}
+
+/// Sends the request: over an idle connection where there is one, over a new one otherwise. When an idle connection
+/// turns out to be dead before it has given a byte, an idempotent request is sent again, once, over a new one
+/// (RFC 9112 §9.3.1, RFC 9110 §9.2.2).
+async fn exchange(
+    forwarder: &Forwarder<'_>,
+    head: &RequestHead<'_>,
+    outgoing: &OutgoingRequest<'_>,
+    body: &mut Body,
+    policy: &ResponsePolicy,
+    client: &Client,
+) -> Result<Response<Body>, Refusal> {
+    let Some(pool) = forwarder.pools.get(head.endpoint.pool) else {
+        return Err(ErrorCode::InternalError.into());
+    };
+    let idempotent = is_idempotent(outgoing.method);
+    let care = if idempotent { Care::Usual } else { Care::Great };
+    if let Some(connection) = pool.take(Instant::now(), care) {
+        match send(connection, head, outgoing, body, policy, client, pool).await {
+            Err(Failure {
+                kind: FailureKind::Closed,
+                repeatable: true,
+            }) if idempotent => {
+                tracing::debug!("idle upstream connection was dead; request is sent again");
+            }
+            result => return result.map_err(refusal),
+        }
+    }
+    let due = policy
+        .due
+        .min(Instant::now() + forwarder.settings.timeouts.connect);
+    let io = connect(&head.endpoint.target, due).await?;
+    send(
+        Connection::new(io),
+        head,
+        outgoing,
+        body,
+        policy,
+        client,
+        pool,
+    )
+    .await
+    .map_err(refusal)
+}
+
+async fn send(
+    connection: Connection,
+    head: &RequestHead<'_>,
+    outgoing: &OutgoingRequest<'_>,
+    body: &mut Body,
+    policy: &ResponsePolicy,
+    client: &Client,
+    pool: &Rc<Pool>,
+) -> Result<Response<Body>, Failure> {
+    let home: Rc<dyn Home> = Rc::<Pool>::clone(pool);
+    connection
+        .send(
+            *outgoing,
+            |out| head.write(out),
+            body,
+            policy,
+            |status, headers| client.inform(status, headers),
+            home,
+        )
+        .await
+}
+
+fn policy(settings: &Settings, due: Instant, timeout: Duration) -> ResponsePolicy {
+    ResponsePolicy {
+        limits: ResponseLimits {
+            head: settings.limits.max_head_size,
+            fields: settings.limits.max_headers,
+        },
+        due,
+        timeout,
+        body_idle: settings.timeouts.response_body_idle,
+        event_stream_idle: settings.timeouts.websocket_idle,
+        continue_wait: CONTINUE_WAIT,
+    }
+}
+
+/// As in Go's and curl's clients.
+const CONTINUE_WAIT: Duration = Duration::from_secs(1);
+
+fn refusal(failure: Failure) -> Refusal {
+    match failure.kind {
+        FailureKind::Closed => ErrorCode::UpstreamReset.into(),
+        FailureKind::Malformed(error) => {
+            tracing::warn!(%error, "upstream answer refused");
+            ErrorCode::UpstreamMalformed.into()
+        }
+        FailureKind::TimedOut => ErrorCode::UpstreamTimeout.into(),
+        FailureKind::RequestBody(error) => error.into(),
+    }
+}

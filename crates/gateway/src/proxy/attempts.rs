@@ -1,0 +1,177 @@
+//! As many attempts as it takes, and may take.
+
+use http::Response;
+use http::header::CONTENT_TYPE;
+use tokio::time::{Instant, sleep};
+use wire::Body;
+
+use super::attempt::{Attempt, Exchange};
+use super::hedge::Hedge;
+use super::replay::Replay;
+use super::retry::{Retry, is_idempotent};
+use crate::config::Fallback;
+use crate::error::{ErrorCode, Refusal};
+use crate::middleware::access_log::Entry;
+
+impl Exchange<'_> {
+    /// Asks the upstream, and what stands in for it when it cannot be asked.
+    pub(super) async fn ask(&self, mut body: Body, entry: &Entry) -> Result<Attempt, Refusal> {
+        let route = self.route;
+        if route.retry.is_none() && route.hedge.is_none() && route.fallback.is_none() {
+            return self.attempt(&mut body, &[], self.due, entry).await;
+        }
+        Box::pin(self.ask_with_care(body, entry)).await
+    }
+
+    async fn ask_with_care(&self, body: Body, entry: &Entry) -> Result<Attempt, Refusal> {
+        let kept = self
+            .route
+            .retry
+            .as_ref()
+            .map_or(0, |retry| retry.max_body_size);
+        let replay = Replay::new(body, kept);
+        let asked = match &self.route.retry {
+            Some(retry) => self.persist(retry, &replay, entry).await,
+            None => self.once(&replay, &[], self.due, entry).await,
+        };
+        let Some(Fallback::Upstream(fallback)) = &self.route.fallback else {
+            return asked;
+        };
+        let refusal = match &asked {
+            Ok(Attempt { result: Ok(_), .. }) => return asked,
+            Ok(Attempt {
+                result: Err(refusal),
+                ..
+            })
+            | Err(refusal) => refusal,
+        };
+        let untouched = refusal.code.was_not_asked() && replay.is_whole();
+        match self.forwarder.snapshot.upstreams.get(*fallback) {
+            Some(upstream) if untouched => {
+                entry.count_retry();
+                let there = self.at(upstream);
+                there
+                    .attempt(&mut replay.body(), &[], self.due, entry)
+                    .await
+            }
+            _ => asked,
+        }
+    }
+
+    /// The answer that stands in for an upstream which could not be asked, where the route has one.
+    pub(super) fn stand_in(&self, asked: &Result<Attempt, Refusal>) -> Option<Response<Body>> {
+        let Some(Fallback::Answer(fixed)) = &self.route.fallback else {
+            return None;
+        };
+        let refusal = match asked {
+            Ok(attempt) => attempt.result.as_ref().err()?,
+            Err(refusal) => refusal,
+        };
+        if !refusal.code.was_not_asked() {
+            return None;
+        }
+        let mut answer = Response::new(Body::full(fixed.body.clone()));
+        *answer.status_mut() = fixed.status;
+        if let Some(content_type) = &fixed.content_type {
+            answer
+                .headers_mut()
+                .insert(CONTENT_TYPE, content_type.clone());
+        }
+        Some(answer)
+    }
+
+    /// Tries until there is an answer that is no reason for another attempt, or there may be no other.
+    async fn persist(
+        &self,
+        retry: &Retry,
+        replay: &Replay,
+        entry: &Entry,
+    ) -> Result<Attempt, Refusal> {
+        let repeatable = retry.repeatable(self.request.head);
+        let mut tried: Vec<u64> = Vec::new();
+        let mut budget = None;
+        for number in 1.. {
+            let due = retry
+                .try_timeout
+                .map_or(self.due, |time| self.due.min(Instant::now() + time));
+            let attempted = self.once(replay, &tried, due, entry).await;
+            // A retry counts until it is over.
+            drop(budget.take());
+            let attempt = attempted?;
+            let again = number <= retry.attempts
+                && retry.is_reason(&attempt.result, repeatable)
+                && replay.is_whole();
+            let delay = retry.backoff.delay(number, fastrand::u64(..));
+            if !again || Instant::now() + delay >= self.due {
+                return Ok(attempt);
+            }
+            let in_flight = self.upstream.balancer.in_flight();
+            budget = self.upstream.budget.try_retry(in_flight);
+            if budget.is_none() {
+                return Ok(attempt);
+            }
+            tried.push(attempt.endpoint);
+            // Where all have been tried, the first may have recovered.
+            if tried.len() >= self.upstream.endpoints.len() {
+                tried.clear();
+            }
+            drop(attempt);
+            entry.count_retry();
+            sleep(delay).await;
+        }
+        Err(ErrorCode::InternalError.into())
+    }
+
+    /// One attempt; a second one beside it where the first takes too long.
+    async fn once(
+        &self,
+        replay: &Replay,
+        tried: &[u64],
+        due: Instant,
+        entry: &Entry,
+    ) -> Result<Attempt, Refusal> {
+        let mut body = replay.body();
+        // Two attempts cannot read one body.
+        let may_hedge = body.is_finished() && is_idempotent(&self.request.head.method);
+        match &self.route.hedge {
+            Some(hedge) if may_hedge => self.hedged(hedge, tried, due, entry).await,
+            _ => self.attempt(&mut body, tried, due, entry).await,
+        }
+    }
+
+    /// Two attempts, the second one some time after the first. The first good answer counts, and ends the other.
+    async fn hedged(
+        &self,
+        hedge: &Hedge,
+        tried: &[u64],
+        due: Instant,
+        entry: &Entry,
+    ) -> Result<Attempt, Refusal> {
+        let (mut body, mut other_body) = (Body::empty(), Body::empty());
+        let mut first = std::pin::pin!(self.attempt(&mut body, tried, due, entry));
+        tokio::select! {
+            attempt = &mut first => return attempt,
+            () = sleep(hedge.after) => {}
+        }
+        let in_flight = self.upstream.balancer.in_flight();
+        let Some(_budget) = self.upstream.budget.try_retry(in_flight) else {
+            return first.await;
+        };
+        entry.count_retry();
+        let mut tried = tried.to_vec();
+        tried.extend(entry.endpoint_id());
+        let mut second = std::pin::pin!(self.attempt(&mut other_body, &tried, due, entry));
+        tokio::select! {
+            attempt = &mut first => if is_good(&attempt) { attempt } else { second.await },
+            attempt = &mut second => if is_good(&attempt) { attempt } else { first.await },
+        }
+    }
+}
+
+/// Whether an attempt is worth more than waiting for another.
+fn is_good(attempt: &Result<Attempt, Refusal>) -> bool {
+    let answered = |answer: &Response<Body>| !answer.status().is_server_error();
+    attempt
+        .as_ref()
+        .is_ok_and(|attempt| attempt.result.as_ref().is_ok_and(answered))
+}
