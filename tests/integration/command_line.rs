@@ -11,7 +11,7 @@ fn command(name: &str) -> GatewayBuilder {
 }
 
 /// The broken routes files, with what must be said about each.
-const BROKEN: [(&str, &[&str]); 16] = [
+const BROKEN: &[(&str, &[&str])] = &[
     ("ambiguous.json", &["4:15: ", "in line 3"]),
     (
         "bad-cors.json",
@@ -161,7 +161,7 @@ async fn check_tells_every_mistake_of_a_broken_file() {
             .finish()
             .await;
         assert_eq!((status.code(), output.as_str()), (Some(1), ""), "{name}");
-        for part in parts {
+        for part in *parts {
             assert!(error.contains(part), "{name} lacks {part}: {error}");
         }
         assert!(
