@@ -109,6 +109,10 @@ const BROKEN: &[(&str, &[&str])] = &[
             "15:63: \"timeout\" needs \"tryTimeout\"",
             "16:58: must have either \"upstream\" or \"status\"",
             "17:58: \"urgent\" must be",
+            "18:38: \"body\" must be",
+            "18:59: at least one weight",
+            "18:74: there is no upstream \"nobody\"",
+            "18:92: \"x\" must be \"header:\"",
         ],
     ),
     (

@@ -455,3 +455,35 @@ async fn less_important_requests_are_refused_first_where_latency_grows() {
     critical.request("GET", "/critical", &[]).await;
     silent.wait_for_requests(3).await;
 }
+
+#[tokio::test]
+async fn a_share_of_requests_goes_to_a_new_version_and_all_that_ask_for_it() {
+    let (stable, canary) = (
+        answering("200 OK", "stable").await,
+        answering("200 OK", "canary").await,
+    );
+    let split = json!({ "by": "header:X-User", "upstreams": [
+        { "upstream": "stable", "weight": 3 },
+        { "upstream": "canary", "weight": 1, "when": ["header:X-Canary=always", "cookie:canary"] },
+    ] });
+    let gateway = gateway()
+        .routes(&json!({
+            "upstreams": {
+                "stable": { "endpoints": [stable.url()] }, "canary": { "endpoints": [canary.url()] },
+            },
+            "routes": [{ "path": "/*path", "split": split }],
+        }))
+        .start()
+        .await;
+    for fields in [&["X-Canary: always"][..], &["Cookie: a=b; canary=1"]] {
+        assert_eq!(get(&gateway, fields).await.text(), "canary");
+    }
+    let mut canaries = 0;
+    for user in 0..60 {
+        let field = format!("X-User: {user}");
+        let first = get(&gateway, &[&field, "X-Canary: never"]).await.text();
+        assert_eq!(get(&gateway, &[&field]).await.text(), first);
+        canaries += usize::from(first == "canary");
+    }
+    assert!((5..30).contains(&canaries), "{canaries}");
+}

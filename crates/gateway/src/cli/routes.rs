@@ -52,11 +52,21 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
 fn row(snapshot: &Snapshot, index: usize) -> [String; COLUMNS.len()] {
     let route = &snapshot.routes[index];
     let matched = snapshot.router.route(index);
-    let targets: Vec<String> = match route.destination {
-        Destination::Upstream(upstream) => snapshot.upstreams[upstream]
-            .endpoints
-            .iter()
+    let targets_of = |upstream: usize| -> Vec<String> {
+        let endpoints = snapshot.upstreams[upstream].endpoints.iter();
+        endpoints
             .map(|endpoint| endpoint.target.to_string())
+            .collect()
+    };
+    let targets: Vec<String> = match &route.destination {
+        Destination::Upstream(upstream) => targets_of(*upstream),
+        Destination::Split(split) => split
+            .shares
+            .iter()
+            .map(|share| {
+                let name = &snapshot.upstreams[share.upstream].name;
+                format!("{name}:{}", share.weight)
+            })
             .collect(),
         Destination::Service(service) => vec![format!("service:{}", service.name())],
     };

@@ -14,7 +14,7 @@ use crate::middleware::ip_rules::IpRules;
 use crate::middleware::rate_limit::{RateLimits, StagedLimits};
 use crate::proxy::{Hedge, Retry};
 use crate::router::Router;
-use crate::upstream::Upstream;
+use crate::upstream::{Split, Upstream};
 
 /// Everything that a routes file means, ready to serve.
 #[derive(Debug)]
@@ -52,10 +52,12 @@ impl Snapshot {
 }
 
 /// Where the requests of a route go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Destination {
     /// To an upstream: an index into [`Snapshot::upstreams`].
     Upstream(usize),
+    /// To one of several upstreams.
+    Split(Split),
     /// Nowhere: the gateway answers itself.
     Service(Service),
 }

@@ -28,6 +28,7 @@ use crate::middleware::rate_limit::{RouteLimits, Store, Subject, Verdict};
 use crate::middleware::{panics, request_id, security_headers, size_limit};
 use crate::proxy::{self, ClientSide, Forwarder, Pools, Routed};
 use crate::router::{Criteria, Found, path};
+use crate::upstream::Hashed;
 
 /// What a worker needs to answer requests. Everything in it is the worker's own, or immutable.
 #[derive(Debug)]
@@ -61,6 +62,18 @@ impl Arrival<'_> {
             address: self.address,
             headers: &self.head.headers,
             path,
+            identity,
+        }
+    }
+}
+
+impl Arrival<'_> {
+    /// As hashing sees the request.
+    fn hashed<'a>(&'a self, path: &'a str, identity: Option<&'a Identity>) -> Hashed<'a> {
+        Hashed {
+            head: self.head,
+            path,
+            client: self.address,
             identity,
         }
     }
@@ -204,10 +217,13 @@ impl Handler {
         entry.set_identity(identity.clone());
         self.count(&limits.once_known, arrival, &path, entry, verdict)
             .await?;
-        let upstream = match route.destination {
-            Destination::Upstream(upstream) => upstream,
+        let upstream = match &route.destination {
+            Destination::Upstream(upstream) => *upstream,
+            Destination::Split(split) => split
+                .choose(&arrival.hashed(&path, identity.as_deref()))
+                .ok_or(ErrorCode::UpstreamUnavailable)?,
             Destination::Service(service) => {
-                return self.serve(service, arrival, route, body).await;
+                return self.serve(*service, arrival, route, body).await;
             }
         };
         let forwarder = Forwarder {

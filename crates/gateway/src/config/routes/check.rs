@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::auth::{CheckedAccess, Issuers};
 use super::rate_limits::Limits;
-use super::upstreams::{CheckedFallback, EndpointSpec, UpstreamSpec, Upstreams};
+use super::upstreams::{CheckedFallback, CheckedSplit, EndpointSpec, UpstreamSpec, Upstreams};
 use super::written::{
     IpRules as WrittenRules, Matcher, Route as Written, Shadow, Size, WrittenTarget,
 };
@@ -55,6 +55,8 @@ pub(super) struct Checked {
 pub(super) enum CheckedDestination {
     /// To an upstream of the file, by its name.
     Named(String),
+    /// To several of them.
+    Split(CheckedSplit),
     /// To one of its own.
     Own(Box<UpstreamSpec>),
 }
@@ -185,6 +187,7 @@ impl Check<'_> {
             ("targetURL", written.target_url.is_some()),
             ("targets", written.targets.is_some()),
             ("upstream", written.upstream.is_some()),
+            ("split", written.split.is_some()),
             ("stripPrefix", written.strip_prefix.is_some()),
             ("methods", written.methods.is_some()),
         ] {
@@ -347,6 +350,44 @@ impl Check<'_> {
         written: &Written,
         shared: &Shared<'_>,
     ) -> Option<CheckedDestination> {
+        for (key, other, stand_together) in [
+            (
+                "upstream",
+                "targetURL",
+                written.upstream.is_some() && written.target_url.is_some(),
+            ),
+            (
+                "upstream",
+                "targets",
+                written.upstream.is_some() && written.targets.is_some(),
+            ),
+            (
+                "split",
+                "targetURL",
+                written.split.is_some() && written.target_url.is_some(),
+            ),
+            (
+                "split",
+                "targets",
+                written.split.is_some() && written.targets.is_some(),
+            ),
+            (
+                "split",
+                "upstream",
+                written.split.is_some() && written.upstream.is_some(),
+            ),
+        ] {
+            if stand_together {
+                let message =
+                    format!("\"{key}\" and \"{other}\" stand together; use one of the two");
+                self.say(&[Step::Key(other)], &message);
+            }
+        }
+        if let Some(split) = &written.split {
+            return Some(CheckedDestination::Split(
+                self.split(split, shared.upstreams),
+            ));
+        }
         let Some(name) = &written.upstream else {
             let targets = self.targets(written, shared.settings);
             let endpoints = targets
@@ -356,16 +397,6 @@ impl Check<'_> {
                 endpoints.collect(),
             ))));
         };
-        for (key, is_there) in [
-            ("targetURL", written.target_url.is_some()),
-            ("targets", written.targets.is_some()),
-        ] {
-            if is_there {
-                let message =
-                    format!("\"upstream\" and \"{key}\" stand together; use one of the two");
-                self.say(&[Step::Key(key)], &message);
-            }
-        }
         match shared.upstreams.named(name) {
             Ok(Some(_)) => Some(CheckedDestination::Named(name.clone())),
             Ok(None) => None,

@@ -232,6 +232,9 @@ fn assemble(
                 };
                 Destination::Upstream(index)
             }
+            (None, Some(CheckedDestination::Split(split))) => {
+                Destination::Split(split.resolve(&named))
+            }
             (None, Some(CheckedDestination::Own(spec))) => {
                 all.push(spec.build(&name, &mut pools));
                 Destination::Upstream(all.len() - 1)

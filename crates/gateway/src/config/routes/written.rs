@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::auth::{Auth, ForwardClaims, Issuer};
-use super::upstreams::{Fallback, Hedge, Retry, Upstream};
+use super::upstreams::{Fallback, Hedge, Retry, Split, Upstream};
 
 /// Where requests go. The most specific route that fits a request gets it, whatever the order in this file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -69,6 +69,8 @@ pub(super) struct Route {
     pub(super) targets: Option<Vec<WrittenTarget>>,
     /// The name of one in "upstreams", in place of targets.
     pub(super) upstream: Option<String>,
+    /// The upstreams that requests are split over, in place of one.
+    pub(super) split: Option<Split>,
     /// When a request is sent again; never where it is not given.
     pub(super) retry: Option<Retry>,
     /// When a second request is sent beside one that takes long.

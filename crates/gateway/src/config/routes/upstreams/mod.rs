@@ -5,9 +5,11 @@ mod fallback;
 mod guard;
 mod retry;
 mod spec;
+mod split;
 mod written;
 
 pub(super) use check::Upstreams;
 pub(super) use fallback::CheckedFallback;
 pub(super) use spec::{EndpointSpec, PoolNumbers, UpstreamSpec};
-pub(super) use written::{Fallback, Hedge, Retry, Upstream};
+pub(super) use split::CheckedSplit;
+pub(super) use written::{Fallback, Hedge, Retry, Split, Upstream};

@@ -252,6 +252,33 @@ pub(in crate::config::routes) struct Retry {
     pub(super) max_body_size: Option<Size>,
 }
 
+/// A route's requests split over several upstreams.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(in crate::config::routes) struct Split {
+    /// What keeps a client at one upstream: "ip", "header:Name", "cookie:name", "query:name" or "claim:name"; each request
+    /// by lot where none is given.
+    pub(super) by: Option<String>,
+    /// The upstreams, and their shares.
+    #[schemars(length(min = 1))]
+    pub(super) upstreams: Vec<SplitShare>,
+}
+
+/// An upstream's share of a route's requests.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct SplitShare {
+    /// The upstream's name.
+    pub(super) upstream: String,
+    /// Its share of the requests, in proportion to the other weights.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(super) weight: u32,
+    /// Requests that go there in any case, such as "header:X-Canary=always" or "cookie:canary".
+    #[serde(default)]
+    pub(super) when: Vec<String>,
+}
+
 /// When a second request is sent beside one that takes long. Only for those that are idempotent and have no body.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
