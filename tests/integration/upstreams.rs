@@ -487,3 +487,56 @@ async fn a_share_of_requests_goes_to_a_new_version_and_all_that_ask_for_it() {
     }
     assert!((5..30).contains(&canaries), "{canaries}");
 }
+
+#[tokio::test]
+async fn a_mirror_gets_copies_and_nobody_waits_for_its_answers() {
+    let main = answering("200 OK", "main").await;
+    let silent = Backend::silent().await;
+    let closing = Backend::closing(*b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n").await;
+    for mirror in [&silent, &closing] {
+        let gateway = gateway()
+            .routes(&json!({
+                "upstreams": { "main": { "endpoints": [main.url()] }, "mirror": { "endpoints": [mirror.url()] } },
+                "routes": [{ "path": "/*path", "upstream": "main", "mirror": { "upstream": "mirror" } }],
+            }))
+            .start()
+            .await;
+        assert_eq!(get(&gateway, &["X-A: 1"]).await.text(), "main");
+        assert_eq!(post(&gateway, "hello", &[]).await.text(), "main");
+        assert_eq!(
+            post(&gateway, &"x".repeat(100_000), &[]).await.text(),
+            "main"
+        );
+        mirror.wait_for_requests(2).await;
+        let copies = mirror.requests();
+        assert!(copies.iter().any(|copy| copy.field("x-a") == Some("1")));
+        assert!(copies.iter().any(|copy| copy.text() == "hello"));
+        // What is too large to be kept is not mirrored.
+        assert_eq!(copies.len(), 2);
+        assert!(
+            gateway
+                .log(3)
+                .await
+                .iter()
+                .all(|line| line["status"] == 200)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_mirror_gets_a_share_of_the_requests() {
+    let (main, mirror) = (answering("200 OK", "main").await, Backend::ok().await);
+    let gateway = gateway()
+        .routes(&json!({
+            "upstreams": { "main": { "endpoints": [main.url()] }, "mirror": { "endpoints": [mirror.url()] } },
+            "routes": [{ "path": "/*path", "upstream": "main", "mirror": { "upstream": "mirror", "percent": 20 } }],
+        }))
+        .start()
+        .await;
+    for _ in 0..100 {
+        get(&gateway, &[]).await;
+    }
+    assert_eq!(main.requests().len(), 100);
+    let copies = mirror.requests().len();
+    assert!((3..50).contains(&copies), "{copies}");
+}

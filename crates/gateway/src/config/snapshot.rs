@@ -12,7 +12,7 @@ use crate::error::Tally;
 use crate::middleware::cors::Cors;
 use crate::middleware::ip_rules::IpRules;
 use crate::middleware::rate_limit::{RateLimits, StagedLimits};
-use crate::proxy::{Hedge, Retry};
+use crate::proxy::{Hedge, Mirror, Retry};
 use crate::router::Router;
 use crate::upstream::{Split, Upstream};
 
@@ -136,6 +136,8 @@ pub struct Route {
     pub(crate) retry: Option<Retry>,
     /// When a second request is sent beside one that takes long.
     pub(crate) hedge: Option<Hedge>,
+    /// Where its requests are mirrored to.
+    pub(crate) mirror: Option<Mirror>,
     /// What stands in for an upstream that cannot be asked.
     pub(crate) fallback: Option<Fallback>,
     /// How important its requests are where not all can be served.

@@ -26,7 +26,7 @@ use crate::middleware::access_log::{AccessLog, Entry, Exchange};
 use crate::middleware::cors::{Cors, Preflight};
 use crate::middleware::rate_limit::{RouteLimits, Store, Subject, Verdict};
 use crate::middleware::{panics, request_id, security_headers, size_limit};
-use crate::proxy::{self, ClientSide, Forwarder, Pools, Routed};
+use crate::proxy::{self, ClientSide, Forwarder, Mirrors, Pools, Routed};
 use crate::router::{Criteria, Found, path};
 use crate::upstream::Hashed;
 
@@ -37,6 +37,7 @@ pub(crate) struct Handler {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) authenticator: Authenticator,
     pub(crate) pools: Pools,
+    pub(crate) mirrors: Mirrors,
     /// None where no limit is counted in Redis.
     pub(crate) store: Option<Rc<Store>>,
     pub(crate) access_log: Rc<AccessLog>,
@@ -230,6 +231,7 @@ impl Handler {
             snapshot: &self.snapshot,
             settings: &self.settings,
             pools: &self.pools,
+            mirrors: &self.mirrors,
         };
         let routed = Routed {
             head,

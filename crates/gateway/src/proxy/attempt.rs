@@ -33,7 +33,7 @@ pub(super) struct Exchange<'a> {
     pub(super) upstream: &'a Upstream,
     /// When the client is to have its answer's head.
     pub(super) due: Instant,
-    websocket: bool,
+    pub(super) websocket: bool,
 }
 
 /// An attempt whose answer, or failure, is there.
@@ -282,7 +282,7 @@ async fn send(
         .await
 }
 
-fn policy(settings: &Settings, due: Instant, timeout: Duration) -> ResponsePolicy {
+pub(super) fn policy(settings: &Settings, due: Instant, timeout: Duration) -> ResponsePolicy {
     ResponsePolicy {
         limits: ResponseLimits {
             head: settings.limits.max_head_size,

@@ -14,8 +14,21 @@ use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
 
 impl Exchange<'_> {
-    /// Asks the upstream, and what stands in for it when it cannot be asked.
-    pub(super) async fn ask(&self, mut body: Body, entry: &Entry) -> Result<Attempt, Refusal> {
+    /// Asks the upstream, and what stands in for it when it cannot be asked; lets a mirror know, where there is one.
+    pub(super) async fn ask(&self, body: Body, entry: &Entry) -> Result<Attempt, Refusal> {
+        match &self.route.mirror {
+            Some(mirror) if !self.websocket && fastrand::f64() < mirror.share => {
+                Box::pin(self.ask_and_mirror(mirror, body, entry)).await
+            }
+            _ => self.ask_unmirrored(body, entry).await,
+        }
+    }
+
+    pub(super) async fn ask_unmirrored(
+        &self,
+        mut body: Body,
+        entry: &Entry,
+    ) -> Result<Attempt, Refusal> {
         let route = self.route;
         if route.retry.is_none() && route.hedge.is_none() && route.fallback.is_none() {
             return self.attempt(&mut body, &[], self.due, entry).await;

@@ -13,6 +13,7 @@ use wire::server::Client;
 use super::attempt::{Attempt, Exchange};
 use super::fields::strip_answer;
 use super::forwarded::ClientSide;
+use super::mirror::Mirrors;
 use super::pool::Pools;
 use crate::auth::Identity;
 use crate::config::{Settings, Snapshot};
@@ -48,6 +49,7 @@ pub(crate) struct Forwarder<'a> {
     pub(crate) snapshot: &'a Arc<Snapshot>,
     pub(crate) settings: &'a Settings,
     pub(crate) pools: &'a Pools,
+    pub(crate) mirrors: &'a Mirrors,
 }
 
 /// Forwards `request` and returns the backend's answer.

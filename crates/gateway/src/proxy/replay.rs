@@ -62,6 +62,12 @@ impl Replay {
         })
     }
 
+    /// Whether all of the body has been read, and kept.
+    pub(super) fn is_complete(&self) -> bool {
+        let kept = self.0.borrow();
+        !kept.spent && kept.rest.is_finished()
+    }
+
     /// Whether [`body`](Self::body) would give the same body once more.
     pub(super) fn is_whole(&self) -> bool {
         !self.0.borrow().spent

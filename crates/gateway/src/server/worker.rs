@@ -27,7 +27,7 @@ use crate::config::{Settings, Snapshot};
 use crate::handler::{Clock, Handler};
 use crate::middleware::access_log::{AccessLog, SinkHandle, Style};
 use crate::middleware::rate_limit::{self, Store, StoreHealth};
-use crate::proxy::{PoolLimits, Pools};
+use crate::proxy::{Mirrors, PoolLimits, Pools};
 
 /// How often idle upstream connections are looked over.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -169,6 +169,7 @@ fn handler(
     Handler {
         authenticator: Authenticator::new(services),
         pools: Pools::new(snapshot.pools, limits),
+        mirrors: Mirrors::default(),
         store,
         access_log: Rc::clone(access_log),
         clock: Clock::new(),

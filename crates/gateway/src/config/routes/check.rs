@@ -36,6 +36,8 @@ pub(super) struct Checked {
     pub(super) retry: Option<Retry>,
     pub(super) hedge: Option<Hedge>,
     pub(super) fallback: Option<CheckedFallback>,
+    /// An upstream's name, and the share of the requests.
+    pub(super) mirror: Option<(String, f64)>,
     pub(super) priority: Priority,
     pub(super) strip_prefix: Box<str>,
     pub(super) preserve_host: bool,
@@ -112,6 +114,12 @@ impl Check<'_> {
             .fallback
             .as_ref()
             .and_then(|fallback| self.fallback(fallback, shared.upstreams));
+        let mirror = written.mirror.take().map(|mirror| {
+            if let Err(message) = shared.upstreams.named(&mirror.upstream) {
+                self.say(&[Step::Key("mirror"), Step::Key("upstream")], &message);
+            }
+            (mirror.upstream, mirror.percent.unwrap_or(100.0) / 100.0)
+        });
         let priority = self.priority(written.priority.as_deref());
         let strip_prefix = self.strip_prefix(&written, path.as_ref().ok());
         let shadowed = self.shadowed(written.shadow.as_ref());
@@ -154,6 +162,7 @@ impl Check<'_> {
                 after: Duration::from_secs_f64(hedge.after),
             }),
             fallback,
+            mirror,
             priority,
             strip_prefix,
             preserve_host: written.preserve_host,

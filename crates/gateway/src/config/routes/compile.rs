@@ -18,6 +18,7 @@ use crate::config::structure::Structure;
 use crate::config::{Destination, Fallback, Finding, Route, Settings, Snapshot};
 use crate::error::Tally;
 use crate::middleware::rate_limit::RateLimits;
+use crate::proxy::Mirror;
 use crate::router::Router;
 
 /// A snapshot, and what its author should know about it.
@@ -264,6 +265,10 @@ fn assemble(
             fallback: route.fallback.and_then(|fallback| match fallback {
                 CheckedFallback::Named(name) => named.get(&name).copied().map(Fallback::Upstream),
                 CheckedFallback::Answer(answer) => Some(Fallback::Answer(answer)),
+            }),
+            mirror: route.mirror.and_then(|(name, share)| {
+                let upstream = *named.get(&name)?;
+                Some(Mirror { upstream, share })
             }),
             priority: route.priority,
         });

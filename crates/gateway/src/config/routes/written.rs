@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::auth::{Auth, ForwardClaims, Issuer};
-use super::upstreams::{Fallback, Hedge, Retry, Split, Upstream};
+use super::upstreams::{Fallback, Hedge, Mirror, Retry, Split, Upstream};
 
 /// Where requests go. The most specific route that fits a request gets it, whatever the order in this file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -75,6 +75,8 @@ pub(super) struct Route {
     pub(super) retry: Option<Retry>,
     /// When a second request is sent beside one that takes long.
     pub(super) hedge: Option<Hedge>,
+    /// Another upstream that gets copies of its requests.
+    pub(super) mirror: Option<Mirror>,
     /// What stands in for an upstream that cannot be asked.
     pub(super) fallback: Option<Fallback>,
     /// How important its requests are where an "adaptive" upstream cannot take all: "low", "normal", "high" or

@@ -12,4 +12,4 @@ pub(super) use check::Upstreams;
 pub(super) use fallback::CheckedFallback;
 pub(super) use spec::{EndpointSpec, PoolNumbers, UpstreamSpec};
 pub(super) use split::CheckedSplit;
-pub(super) use written::{Fallback, Hedge, Retry, Split, Upstream};
+pub(super) use written::{Fallback, Hedge, Mirror, Retry, Split, Upstream};

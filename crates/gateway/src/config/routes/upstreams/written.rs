@@ -264,6 +264,17 @@ pub(in crate::config::routes) struct Split {
     pub(super) upstreams: Vec<SplitShare>,
 }
 
+/// Another upstream that gets copies of requests. Its answers are ignored.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(in crate::config::routes) struct Mirror {
+    /// The upstream's name.
+    pub(in crate::config::routes) upstream: String,
+    /// Percent of the requests; 100 where none is given.
+    #[schemars(range(min = 0.001, max = 100.0))]
+    pub(in crate::config::routes) percent: Option<f64>,
+}
+
 /// An upstream's share of a route's requests.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -1,0 +1,189 @@
+//! Mirroring: a share of the requests goes to another upstream too, and nobody waits for its answers.
+//!
+//! The copy is sent by a task of its own. One without a body leaves at once. One with a body leaves when the original
+//! has been read to its end, from what was kept of it; a body that is too large to be kept is not mirrored. So the
+//! original is never slowed. No more than [`MOST`] copies of a worker are under way; further ones are not made.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+
+use http::Response;
+use tokio::task::spawn_local;
+use tokio::time::Instant;
+use wire::Body;
+use wire::client::{Connection, Home, OutgoingRequest, ResponsePolicy};
+
+use super::attempt::{Attempt, Exchange, policy};
+use super::connect::connect;
+use super::pool::{Care, Pool};
+use super::replay::Replay;
+use super::request_head::{RequestFraming, RequestHead};
+use crate::error::Refusal;
+use crate::middleware::access_log::Entry;
+use crate::upstream::Target;
+
+/// Copies of one worker that may be under way.
+const MOST: usize = 128;
+/// Bodies up to this are mirrored.
+const MOST_KEPT: u64 = 64 * 1024;
+/// What is read of an answer, so that its connection can be used again.
+const MOST_READ: usize = 1024 * 1024;
+
+/// Where a route's requests are mirrored to.
+#[derive(Debug)]
+pub(crate) struct Mirror {
+    /// Index among the snapshot's upstreams.
+    pub(crate) upstream: usize,
+    /// The share of the requests, 0 to 1.
+    pub(crate) share: f64,
+}
+
+/// How many copies of a worker are under way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Mirrors(Rc<Cell<usize>>);
+
+/// One of them.
+struct Place(Mirrors);
+
+/// A copy that is ready to be sent.
+struct Copy {
+    head: Vec<u8>,
+    method: http::Method,
+    chunked: bool,
+    body: Body,
+    target: Target,
+    pool: Rc<Pool>,
+    policy: ResponsePolicy,
+    connect_by: Instant,
+}
+
+impl Mirrors {
+    fn begin(&self) -> Option<Place> {
+        let under_way = self.0.get();
+        (under_way < MOST).then(|| {
+            self.0.set(under_way + 1);
+            Place(self.clone())
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Self(Mirrors(under_way)) = self;
+        under_way.set(under_way.get() - 1);
+    }
+}
+
+impl Exchange<'_> {
+    /// Asks, and mirrors the request.
+    pub(super) async fn ask_and_mirror(
+        &self,
+        mirror: &Mirror,
+        body: Body,
+        entry: &Entry,
+    ) -> Result<Attempt, Refusal> {
+        if body.is_finished() {
+            self.mirror(mirror, Body::empty(), entry);
+            return self.ask_unmirrored(body, entry).await;
+        }
+        let replay = Replay::new(body, MOST_KEPT);
+        let asked = self.ask_unmirrored(replay.body(), entry).await;
+        if replay.is_complete() {
+            self.mirror(mirror, replay.body(), entry);
+        }
+        asked
+    }
+
+    fn mirror(&self, mirror: &Mirror, body: Body, entry: &Entry) {
+        let (forwarder, request) = (self.forwarder, self.request);
+        let now = Instant::now();
+        let Some(upstream) = forwarder.snapshot.upstreams.get(mirror.upstream) else {
+            return;
+        };
+        let Some(place) = forwarder.mirrors.begin() else {
+            return;
+        };
+        let Some(picked) = upstream.balancer.pick(&request.hashed(), &[], now) else {
+            return;
+        };
+        let endpoint = &upstream.endpoints[picked.index];
+        let Some(pool) = forwarder.pools.get(endpoint.pool) else {
+            return;
+        };
+        let framing = RequestFraming::of(body.exact_length(), &request.head.method);
+        let due = now + self.route.timeout;
+        let mut head = Vec::new();
+        RequestHead {
+            head: request.head,
+            path: request.path,
+            route: self.route,
+            endpoint,
+            side: request.side,
+            identity: request.identity,
+            request_id: entry.request_id(),
+            time_left: self.route.timeout,
+            framing,
+            expects_continue: false,
+            websocket: false,
+        }
+        .write(&mut head);
+        let copy = Copy {
+            head,
+            method: request.head.method.clone(),
+            chunked: framing == RequestFraming::Chunked,
+            body,
+            target: endpoint.target.clone(),
+            pool: Rc::clone(pool),
+            policy: policy(forwarder.settings, due, self.route.timeout),
+            connect_by: due.min(now + forwarder.settings.timeouts.connect),
+        };
+        let in_flight = picked.in_flight;
+        spawn_local(async move {
+            let _holds = (place, in_flight);
+            if let Some(answer) = copy.send().await {
+                discard(answer).await;
+            }
+        });
+    }
+}
+
+impl Copy {
+    /// The answer; none where there is none.
+    async fn send(mut self) -> Option<Response<Body>> {
+        let connection = match self.pool.take(Instant::now(), Care::Great) {
+            Some(connection) => connection,
+            None => Connection::new(connect(&self.target, self.connect_by).await.ok()?),
+        };
+        let outgoing = OutgoingRequest {
+            method: &self.method,
+            chunked: self.chunked,
+            expects_continue: false,
+            upgrades: false,
+        };
+        let home: Rc<dyn Home> = self.pool;
+        let head = self.head;
+        connection
+            .send(
+                outgoing,
+                |out| out.extend_from_slice(&head),
+                &mut self.body,
+                &self.policy,
+                |_, _| {},
+                home,
+            )
+            .await
+            .ok()
+    }
+}
+
+async fn discard(answer: Response<Body>) {
+    let mut body = answer.into_body();
+    let mut read = 0;
+    while let Some(Ok(frame)) = poll_fn(|context| body.poll_next(context)).await {
+        read += frame.data_ref().map_or(0, bytes::Bytes::len);
+        if read > MOST_READ {
+            break;
+        }
+    }
+}
