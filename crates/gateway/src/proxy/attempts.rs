@@ -1,5 +1,7 @@
 //! As many attempts as it takes, and may take.
 
+use std::time::Duration;
+
 use http::Response;
 use http::header::CONTENT_TYPE;
 use tokio::time::{Instant, sleep};
@@ -114,7 +116,12 @@ impl Exchange<'_> {
             let again = number <= retry.attempts
                 && retry.is_reason(&attempt.result, repeatable)
                 && replay.is_whole();
-            let delay = retry.backoff.delay(number, fastrand::u64(..));
+            let others = tried.len() + 1 < self.upstream.endpoints.len();
+            let delay = match &attempt.result {
+                // What is wrong with one endpoint is no reason not to ask the next at once.
+                Err(_) if others => Duration::ZERO,
+                _ => retry.backoff.delay(number, fastrand::u64(..)),
+            };
             if !again || Instant::now() + delay >= self.due {
                 return Ok(attempt);
             }
@@ -130,7 +137,9 @@ impl Exchange<'_> {
             }
             drop(attempt);
             entry.count_retry();
-            sleep(delay).await;
+            if !delay.is_zero() {
+                sleep(delay).await;
+            }
         }
         Err(ErrorCode::InternalError.into())
     }
