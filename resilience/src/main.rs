@@ -3,7 +3,7 @@
 //! Each scenario starts the real program, backends in processes of their own (`testkit::faults`) and an open-loop load
 //! (`testkit::load`), lets something go wrong, and counts. What the gateway is told about its upstreams is in
 //! [`routes`], for all scenarios.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod report;
 mod routes;
@@ -38,7 +38,7 @@ struct Arguments {
     /// Seconds of load in scenarios that do not say themselves how long they take.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
-    /// POSTs to the server that closes idle connections.
+    /// POSTs to the server that closes idle connections, rounded up to whole bursts.
     #[arg(long, default_value_t = 100_000)]
     posts: usize,
     /// How many of them come at once.
@@ -53,7 +53,7 @@ struct Arguments {
     /// The balancing policy, once there is a choice: see `routes.rs`.
     #[arg(long)]
     balancing: Option<String>,
-    /// Write the report here.
+    /// Write the report here, in place of standard output.
     #[arg(long)]
     report: Option<PathBuf>,
 }
@@ -90,6 +90,10 @@ impl TryFrom<&Arguments> for Plan {
         ensure!(
             (4.0..=60.0).contains(&given.seconds),
             "--seconds is 4 to 60"
+        );
+        ensure!(
+            (1..=1_000_000).contains(&given.posts),
+            "--posts is 1 to 1000000"
         );
         ensure!(
             (1..=2000).contains(&given.burst),
@@ -141,12 +145,15 @@ async fn run(plan: &Plan, report: Option<PathBuf>) -> anyhow::Result<()> {
     let mut outcomes = Vec::new();
     for scenario in &plan.scenarios {
         let outcome = scenario.run(plan).await;
-        println!("{}", report::text(&outcome));
+        eprintln!("{}", report::text(&outcome));
         outcomes.push(outcome);
     }
-    if let Some(path) = report {
-        let markdown = report::markdown(plan, &outcomes);
-        std::fs::write(&path, markdown).with_context(|| format!("{}", path.display()))?;
+    let markdown = report::markdown(plan, &outcomes);
+    match report {
+        Some(path) => {
+            std::fs::write(&path, markdown).with_context(|| format!("{}", path.display()))?;
+        }
+        None => print!("{markdown}"),
     }
     Ok(())
 }

@@ -313,7 +313,14 @@ async fn a_node_server_closes_idle_connections_and_tells_of_it_unless_it_is_not_
         let answer = client.response().await;
         assert_eq!((answer.status(), answer.field("keep-alive")), (200, told));
         assert_eq!(node.executions().of(7), 1);
+        let answered = Instant::now();
         assert_eq!(client.rest().await, b"");
+        // Not the second longer that newer versions add.
+        let idle = answered.elapsed();
+        assert!(
+            990 * MILLISECOND <= idle && idle < 1900 * MILLISECOND,
+            "{idle:?}"
+        );
     };
     tokio::join!(
         seen(Hint::Given, Some("timeout=1")),
