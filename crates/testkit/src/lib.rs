@@ -1,5 +1,6 @@
-//! What tests need to meet the gateway as the world does: scriptable backends, raw clients, and a harness that starts
-//! and stops the real program and real Redis servers.
+//! What tests need to meet the gateway as the world does: scriptable backends, raw clients, a harness that starts and
+//! stops the real program and real Redis servers, backends in processes of their own that fail in every way, and load
+//! that does not wait for them.
 //!
 //! Everything here panics when something does not come about in time: it is for tests only.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
@@ -7,9 +8,12 @@
 mod backend;
 mod client;
 mod deadline;
+pub mod faults;
 mod folder;
 mod gateway;
+pub mod load;
 mod message;
+mod port;
 mod redis;
 
 pub use backend::{Backend, Connection};

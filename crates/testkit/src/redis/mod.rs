@@ -13,12 +13,8 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 
 use crate::folder::Folder;
+use crate::port::free_port;
 use crate::within;
-
-/// Below those that the system gives to outgoing connections: a port must be free again when a server comes back.
-const PORTS: std::ops::Range<u16> = 10_000..22_000;
-/// From a cluster node's port to that on which nodes talk to each other.
-const BUS: u16 = 10_000;
 
 const IN_MEMORY: [&str; 4] = ["--bind", "127.0.0.1", "--save", ""];
 
@@ -143,13 +139,4 @@ impl Redis {
         })
         .await;
     }
-}
-
-/// A port that nobody listens on, nor on the one that a cluster would need.
-fn free_port() -> u16 {
-    let is_free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-    std::iter::repeat_with(|| fastrand::u16(PORTS))
-        .take(100)
-        .find(|&port| is_free(port) && is_free(port + BUS))
-        .expect("a free port")
 }
