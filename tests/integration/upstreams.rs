@@ -136,6 +136,20 @@ async fn a_request_that_finds_no_connection_goes_to_another_endpoint() {
 }
 
 #[tokio::test]
+async fn many_requests_that_find_no_connection_at_once_all_go_to_another_endpoint() {
+    let good = Backend::ok().await;
+    let refused = format!("http://{}", Backend::refused().await);
+    let upstream = json!({ "outliers": false });
+    let gateway = in_front_of(&[refused, good.url()], upstream, json!({ "retry": {} }))
+        .start()
+        .await;
+    // Many more than the three that the budget always has.
+    let requests = (0..100).map(|_| get(&gateway, &[]));
+    let answers = futures_util::future::join_all(requests).await;
+    assert!(answers.iter().all(|answer| answer.status() == 200));
+}
+
+#[tokio::test]
 async fn an_answer_that_says_try_again_is_tried_elsewhere_unless_it_may_have_been_carried_out() {
     let (bad, good) = (
         answering("503 No", "").await,

@@ -23,8 +23,7 @@ pub(super) async fn run(plan: &Plan) -> Outcome {
     let to_slow = slow.by_backend().get(&port).copied().unwrap_or(0);
     Outcome::new(format!(
         "One of three is tenfold slow under {} requests/s, {}",
-        plan.rate,
-        plan.balancing
+        plan.rate, plan.balancing
     ))
     .figure("p50, p99 when all are well", percentiles(&healthy))
     .figure("p50, p99 when one is slow", percentiles(&slow))

@@ -125,10 +125,14 @@ impl Exchange<'_> {
             if !again || Instant::now() + delay >= self.due {
                 return Ok(attempt);
             }
-            let in_flight = self.upstream.balancer.in_flight();
-            budget = self.upstream.budget.try_retry(in_flight);
-            if budget.is_none() {
-                return Ok(attempt);
+            // No backend has seen what could not be sent: asking the next one adds nothing to anybody's load.
+            let adds_load = !others || !is_unsent(&attempt);
+            if adds_load {
+                let in_flight = self.upstream.balancer.in_flight();
+                budget = self.upstream.budget.try_retry(in_flight);
+                if budget.is_none() {
+                    return Ok(attempt);
+                }
             }
             tried.push(attempt.endpoint);
             // Where all have been tried, the first may have recovered.
@@ -188,6 +192,12 @@ impl Exchange<'_> {
             attempt = &mut second => if is_good(&attempt) { attempt } else { first.await },
         }
     }
+}
+
+/// Whether an attempt never came as far as a backend.
+fn is_unsent(attempt: &Attempt) -> bool {
+    let refusal = attempt.result.as_ref().err();
+    refusal.is_some_and(|refusal| refusal.code.was_not_asked())
 }
 
 /// Whether an attempt is worth more than waiting for another.

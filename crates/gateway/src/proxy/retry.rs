@@ -3,7 +3,7 @@
 //! A request that may have been carried out must not be repeated unasked (RFC 9110 §9.2.2): only idempotent methods are,
 //! and what names itself by an `Idempotency-Key`, unless the route says otherwise. A request to which no connection could
 //! be made has not been carried out; it is repeated whatever its method. Retries have a budget for each upstream, so that
-//! they cannot multiply the load of one that is failing.
+//! they cannot multiply the load of one that is failing; what found no connection needs none to ask the next endpoint.
 
 use std::time::Duration;
 
