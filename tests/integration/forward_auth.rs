@@ -51,6 +51,31 @@ async fn the_service_is_told_of_the_request_and_tells_the_backend() {
 }
 
 #[tokio::test]
+async fn a_remembered_decision_tells_each_route_what_it_asks_for() {
+    let backend = Backend::ok().await;
+    let service = Backend::answering(
+        *b"HTTP/1.1 204 Yes\r\nCache-Control: max-age=60\r\nX-User: anna\r\nX-Suspended: 1\r\n\r\n",
+    )
+    .await;
+    let route = |path: &str, told: &[&str], rule: &str| {
+        let forward = json!({ "url": service.url(), "byPath": false, "responseHeaders": told });
+        let auth = json!({ "forward": forward, "require": rule });
+        json!({ "path": path, "targetURL": backend.url(), "auth": auth })
+    };
+    let all = [
+        route("/a", &["X-User"], "true"),
+        route(
+            "/b",
+            &["X-User", "X-Suspended"],
+            "!('x-suspended' in claims)",
+        ),
+    ];
+    let gateway = gateway().routes(&routes(&all)).start().await;
+    assert_eq!(get(&gateway, "/a", &[]).await.status(), 200);
+    assert_eq!(get(&gateway, "/b", &[]).await.status(), 403);
+}
+
+#[tokio::test]
 async fn its_refusal_is_the_clients_answer() {
     let backend = Backend::ok().await;
     let refusals = [

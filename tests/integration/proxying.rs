@@ -244,6 +244,24 @@ async fn trailers_go_through_both_ways() {
 }
 
 #[tokio::test]
+async fn trailers_say_nothing_that_fields_must_not() {
+    const REQUEST: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 9\r\nX-User: root\r\nX_User: root\r\nX-Forwarded-For: 1.2.3.4\r\nX-Real-IP: 1.2.3.4\r\nX-Request-Id: 1\r\nCookie: a=b\r\n\r\n";
+    let backend = Backend::ok().await;
+    let plain = json!({ "path": "/*path", "targetURL": backend.url() });
+    let mut claims = plain.clone();
+    claims["auth"] = json!({ "forward": { "url": backend.url(), "responseHeaders": ["X-User"] } });
+    for (route, kept) in [(plain, &["x-sum", "x-user"][..]), (claims, &[])] {
+        let gateway = gateway().routes(&routes(&[route])).start().await;
+        let mut client = gateway.client().await;
+        client.send(REQUEST).await;
+        assert_eq!(client.response().await.status(), 200);
+        let request = backend.last();
+        let names: Vec<&str> = request.trailers.iter().map(|(name, _)| &**name).collect();
+        assert_eq!((names.as_slice(), request.text().as_str()), (kept, "hi"));
+    }
+}
+
+#[tokio::test]
 async fn answers_without_a_body_leave_the_connection_usable() {
     let backend = Backend::scripted(|mut connection| async move {
         while let Some(request) = connection.request().await {

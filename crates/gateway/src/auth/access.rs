@@ -128,7 +128,8 @@ impl Access {
 
 impl ForwardedClaim {
     /// The claim as the value of a field: text as it is, numbers and booleans as JSON has them, lists of them joined
-    /// by commas, objects as JSON. None for what is not there, or holds what no field may.
+    /// by commas, objects as JSON. None for what is not there, or holds what no
+    /// field may, and for lists with an item that holds a comma itself.
     pub(crate) fn value(&self, claims: &Claims) -> Option<Vec<u8>> {
         use serde_json::Value;
         let scalar = |value: &Value| match value {
@@ -137,7 +138,14 @@ impl ForwardedClaim {
         };
         let text = match claims.find(&self.claim)? {
             Value::Null => return None,
-            Value::Array(items) => items.iter().map(scalar).collect::<Vec<_>>().join(","),
+            Value::Array(items) => {
+                let items: Vec<String> = items.iter().map(scalar).collect();
+                // The backend would take one item for several.
+                if items.iter().any(|item| item.contains(',')) {
+                    return None;
+                }
+                items.join(",")
+            }
             other => scalar(other),
         };
         // RFC 9110 §5.5.

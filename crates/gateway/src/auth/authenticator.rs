@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::request;
 
+use tokio::time::Instant;
+
 use super::AuthError;
 use super::access::{Access, Kind};
 use super::claims::Claims;
@@ -68,14 +70,19 @@ impl Authenticator {
     ///
     /// # Errors
     /// When the request may not pass. Of several kinds of credentials that were tried, the answer is about the one that
-    /// came furthest.
+    /// came furthest. Credentials that may be forged are not made good by good ones of another
+    /// kind.
     pub(crate) async fn admit(
         &self,
         access: &Access,
         asked: &Asked<'_>,
     ) -> Result<Option<Arc<Identity>>, Refusal> {
         let (mut furthest, mut answer) = (AuthError::Missing, None);
+        let (mut passed, mut forged) = (None, None);
         for &kind in &access.kinds {
+            if kind == Kind::Forward && passed.is_some() {
+                continue;
+            }
             let shown = match kind {
                 Kind::Token => self.by_token(access, asked).await.map(Some),
                 Kind::Key => by_key(access, asked).map(Some),
@@ -85,6 +92,12 @@ impl Authenticator {
                     None => Err(AuthError::Missing.into()),
                 },
             };
+            if let Err(Denial::Error(error)) = &shown
+                && kind != Kind::Forward
+                && error.is_of_unknown_origin()
+            {
+                forged = forged.max(Some(*error));
+            }
             let judged = shown.and_then(|shown| {
                 if let Some(identity) = &shown {
                     access.judge(kind, identity, asked.head, asked.path)?;
@@ -92,18 +105,25 @@ impl Authenticator {
                 Ok(shown)
             });
             match judged {
-                Ok(identity) => return Ok(identity),
+                Ok(identity) => passed = passed.or(Some(identity)),
                 Err(Denial::Error(error)) => furthest = furthest.max(error),
                 Err(Denial::Decision(decision)) => answer = Some(decision),
             }
         }
-        Err(refusal(access, furthest, answer))
+        match (passed, forged) {
+            (Some(identity), None) => Ok(identity),
+            // The backend would see them beside the good ones, and might believe them.
+            (Some(_), Some(error)) => Err(refusal(access, error, None)),
+            (None, _) => Err(refusal(access, furthest, answer)),
+        }
     }
 
-    /// Forgets tokens whose time is over, and keys that have been withdrawn.
+    /// Forgets tokens and decisions whose time is over, and keys that have been withdrawn.
     pub(crate) fn sweep(&self, now: f64) {
         self.tokens.retain(|verified| is_current(verified, now));
         self.passwords.retain(|known| known.is_valid(now));
+        let now = Instant::now();
+        self.decisions.retain(|decision| decision.is_current(now));
     }
 
     async fn by_token(&self, access: &Access, asked: &Asked<'_>) -> Result<Arc<Identity>, Denial> {

@@ -194,7 +194,10 @@ async fn credentials_must_be_one_bearer_token() {
         missing,
         Err((401, "Bearer realm=\"api-gateway\"".to_owned()))
     );
-    for value in ["Basic YTpi", "Bearer ", "Bearer"] {
+    let other = head(&[("authorization", "Basic YTpi")]);
+    let other = admit(&authenticator, &access(), &other, NOW).await;
+    assert_eq!(other, missing, "another scheme");
+    for value in ["Bearer ", "Bearer"] {
         let head = head(&[("authorization", value)]);
         let refused = admit(&authenticator, &access(), &head, NOW).await;
         assert_refused(&refused, 401, "error=\"invalid_request\"");
@@ -376,7 +379,12 @@ async fn any_of_several_kinds_will_do() {
         let admitted = admit(&authenticator, &access, &head(fields), NOW).await;
         assert_eq!(admitted.as_deref(), Ok(subject), "{fields:?}");
     }
+    let forged = format!("{bearer}x");
     for (fields, description) in [
+        (
+            &[("authorization", &*forged), ("x-api-key", &*key)][..],
+            "not valid",
+        ),
         (
             &[][..],
             "Bearer realm=\"api-gateway\", ApiKey realm=\"api-gateway\", Basic realm=\"api-gateway\"",

@@ -91,15 +91,17 @@ pub(crate) fn authorization<'a>(
             .map(|value| value.as_bytes()),
     )?
     .ok_or(AuthError::Missing)?;
-    let (start, rest) = field
-        .split_at_checked(scheme.len())
-        .ok_or(AuthError::Malformed)?;
-    let rest = rest.trim_ascii();
-    if start.eq_ignore_ascii_case(scheme) && !rest.is_empty() {
-        Ok(rest)
-    } else {
-        Err(AuthError::Malformed)
+    if field.eq_ignore_ascii_case(scheme.trim_ascii_end()) {
+        return Err(AuthError::Malformed);
     }
+    // Credentials of another scheme are none of this one (RFC 6750 §3.1).
+    let (_, rest) = field
+        .split_at_checked(scheme.len())
+        .filter(|(start, _)| start.eq_ignore_ascii_case(scheme))
+        .ok_or(AuthError::Missing)?;
+    Some(rest.trim_ascii())
+        .filter(|rest| !rest.is_empty())
+        .ok_or(AuthError::Malformed)
 }
 
 /// Credentials that end at the gateway.
@@ -119,6 +121,11 @@ impl Hidden {
             Place::Cookie(name) => self.cookies.push(name.clone()),
             Place::Query(name) => self.parameters.push(name.clone()),
         }
+    }
+
+    /// Whether nothing is hidden.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.cookies.is_empty() && self.parameters.is_empty()
     }
 
     /// Whether the field is hidden, whole.
@@ -181,9 +188,11 @@ fn pairs(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
         .map(<[u8]>::trim_ascii)
 }
 
-/// The value of a pair with this name.
+/// The value of a pair with this name; some backends take a name with spaces about it for the same.
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+    let equals = memchr::memchr(b'=', pair)?;
+    let (found, value) = pair.split_at(equals);
+    (found.trim_ascii() == name.as_bytes()).then_some(&value[1..])
 }
 
 #[cfg(test)]

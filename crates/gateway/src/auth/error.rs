@@ -57,6 +57,14 @@ impl AuthError {
         })
     }
 
+    /// Whether credentials were shown that nobody may have given.
+    pub(super) const fn is_of_unknown_origin(self) -> bool {
+        matches!(
+            self,
+            Self::Malformed | Self::Issuer | Self::Invalid | Self::Unavailable
+        )
+    }
+
     /// Whether the client is known, and may not pass all the same.
     pub(crate) const fn is_forbidden(self) -> bool {
         matches!(self, Self::Scope | Self::Role | Self::Rule)

@@ -81,6 +81,13 @@ pub(crate) struct Remembered {
     until: Instant,
 }
 
+impl Remembered {
+    /// Whether the decision holds.
+    pub(super) fn is_current(&self, now: Instant) -> bool {
+        now < self.until
+    }
+}
+
 /// The service has not decided.
 #[derive(Debug, thiserror::Error)]
 enum Undecided {
@@ -99,9 +106,9 @@ impl ForwardAuth {
         asked: &Asked<'_>,
     ) -> Option<Decision> {
         let fields = self.question(asked);
-        let key = key(&self.url, &fields);
+        let key = key(&self.url, &self.told, &fields);
         let now = Instant::now();
-        if let Some(known) = remembered.owner(&key, |known| now < known.until) {
+        if let Some(known) = remembered.owner(&key, |known| known.is_current(now)) {
             return Some(known.decision);
         }
         match self.ask(client, fields).await {
@@ -116,7 +123,7 @@ impl ForwardAuth {
                 Some(decision)
             }
             Err(error) => {
-                tracing::warn!(url = %self.url, %error, "forward auth has not decided");
+                tracing::warn!(service = self.url.host_str(), path = self.url.path(), %error, "forward auth has not decided");
                 None
             }
         }
@@ -228,9 +235,14 @@ impl Answer {
     }
 }
 
-/// All that a decision may depend on.
-fn key(url: &Url, fields: &HeaderMap) -> Vec<u8> {
+/// All that a decision may depend on, and what is kept of it: routes may take different fields of one answer.
+fn key(url: &Url, told: &[HeaderName], fields: &HeaderMap) -> Vec<u8> {
     let mut key = url.as_str().as_bytes().to_vec();
+    for name in told {
+        // No name holds a comma.
+        key.push(b',');
+        key.extend_from_slice(name.as_str().as_bytes());
+    }
     for (name, value) in fields {
         // No value holds a line feed, and no name a colon.
         key.push(b'\n');
@@ -292,7 +304,7 @@ mod tests {
             for (name, value) in fields {
                 headers.append(*name, value.parse().unwrap());
             }
-            super::key(&url, &headers)
+            super::key(&url, &[], &headers)
         };
         assert_eq!(
             key(&[("a", "1"), ("b", "2")]),

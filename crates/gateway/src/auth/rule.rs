@@ -4,21 +4,33 @@
 //! lower-case name, the values of one name joined by commas). It has no loops but those over what is in a claim, so
 //! that it always ends. Whatever is not `true` is a no, and so is an error: a claim that is not there.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::extractors::This;
 use cel::objects::Key;
 use cel::{Context, Env, Program, Value};
 use http::request;
+use regex::Regex;
 
 use super::identity::Identity;
+use crate::router::path::names;
 
 /// The standard functions, once for all rules.
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 /// What a rule may speak of.
 const VARIABLES: [&str; 4] = ["claims", "method", "path", "headers"];
+
+/// Patterns that are kept; rules may make them up from claims.
+const MOST_PATTERNS: usize = 256;
+
+thread_local! {
+    /// Patterns and what they compile to; none for what is no pattern.
+    static PATTERNS: RefCell<HashMap<String, Option<Regex>>> = RefCell::default();
+}
 
 /// A rule, compiled.
 pub(crate) struct Rule {
@@ -26,6 +38,7 @@ pub(crate) struct Rule {
     program: Program,
     /// The fields are gathered only for rules that look at them.
     needs_headers: bool,
+    needs_matches: bool,
 }
 
 impl std::fmt::Debug for Rule {
@@ -63,10 +76,12 @@ impl Rule {
             ));
         }
         let needs_headers = program.references().has_variable("headers");
+        let needs_matches = program.references().has_function("matches");
         Ok(Self {
             text: text.into(),
             program,
             needs_headers,
+            needs_matches,
         })
     }
 
@@ -75,12 +90,35 @@ impl Rule {
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.add_variable_from_value("claims", identity.for_rules().clone());
         context.add_variable_from_value("method", head.method.as_str());
-        context.add_variable_from_value("path", path);
+        // Without parameters (RFC 3986 §3.3), as routes are matched: a rule and a route must not see two paths.
+        context.add_variable_from_value("path", names(path));
         if self.needs_headers {
             context.add_variable_from_value("headers", headers(head));
         }
+        if self.needs_matches && context.add_function("matches", matches).is_err() {
+            return false;
+        }
         matches!(self.program.execute(&context), Ok(Value::Bool(true)))
     }
+}
+
+/// `text.matches(pattern)`. A pattern takes up to milliseconds to be compiled, so each is compiled once in a thread.
+fn matches(
+    This(text): This<Arc<String>>,
+    pattern: Arc<String>,
+) -> Result<bool, cel::ExecutionError> {
+    PATTERNS.with_borrow_mut(|patterns| {
+        if patterns.len() >= MOST_PATTERNS && !patterns.contains_key(pattern.as_str()) {
+            patterns.clear();
+        }
+        let compiled = patterns
+            .entry(pattern.as_str().to_owned())
+            .or_insert_with(|| Regex::new(&pattern).ok());
+        compiled
+            .as_ref()
+            .map(|regex| regex.is_match(&text))
+            .ok_or_else(|| cel::ExecutionError::function_error("matches", "not a pattern"))
+    })
 }
 
 /// Adds the names that the loops in `expression` give to what they go over, as in `claims.groups.exists(g, g == 'a')`.
@@ -210,6 +248,29 @@ mod tests {
         ] {
             assert!(allows(rule), "{rule}");
         }
+    }
+
+    #[test]
+    fn a_rule_sees_the_path_that_routes_are_matched_by() {
+        let (head, ()) = http::Request::new(()).into_parts();
+        let claims = Claims::parse(b"{}").unwrap();
+        let identity = Identity::new("test", claims, &"roles".into());
+        let rule = Rule::parse("path != '/t/a/secret'").unwrap();
+        for path in ["/t/a/secret", "/t/a/secret;x=1", "/t/a;q/secret"] {
+            assert!(!rule.allows(&identity, &head, path), "{path}");
+        }
+        assert!(rule.allows(&identity, &head, "/t/a/other;x=1"));
+    }
+
+    #[test]
+    fn patterns_are_compiled_once_and_a_bounded_number_is_kept() {
+        for number in 0..MOST_PATTERNS + 10 {
+            let text = Arc::new(number.to_string());
+            assert_eq!(matches(This(Arc::clone(&text)), text), Ok(true));
+        }
+        assert!(matches(This(Arc::default()), Arc::new("(".to_owned())).is_err());
+        let kept = PATTERNS.with_borrow(HashMap::len);
+        assert!((1..=MOST_PATTERNS).contains(&kept), "{kept}");
     }
 
     #[test]

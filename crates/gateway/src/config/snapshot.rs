@@ -158,6 +158,11 @@ impl Route {
     pub(crate) fn withholds(&self, name: &HeaderName) -> bool {
         self.hidden.field(name) || self.claims.iter().any(|claim| claim.field == *name)
     }
+
+    /// Whether any field of a client may be withheld.
+    pub(crate) fn withholds_any(&self) -> bool {
+        !self.claims.is_empty() || !self.hidden.is_empty()
+    }
 }
 
 impl Shadowed {

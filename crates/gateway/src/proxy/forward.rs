@@ -15,6 +15,7 @@ use super::fields::strip_answer;
 use super::forwarded::ClientSide;
 use super::mirror::Mirrors;
 use super::pool::Pools;
+use super::trailers;
 use crate::auth::Identity;
 use crate::config::{Settings, Snapshot};
 use crate::error::Refusal;
@@ -61,6 +62,7 @@ pub(crate) async fn forward(
 ) -> Result<Response<Body>, Refusal> {
     let route = &forwarder.snapshot.routes[request.route];
     let exchange = Exchange::new(forwarder, request, route);
+    let body = trailers::gate(body, route, request.side);
     let asked = exchange.ask(body, entry).await;
     entry.set_upstream_time(request.admitted.elapsed());
     if let Some(answer) = exchange.stand_in(&asked) {

@@ -1,12 +1,12 @@
 //! Hashes of passwords.
 //!
 //! Argon2 takes some ten milliseconds and some megabytes on purpose. Checks are done by other threads than the workers',
-//! on half of the CPUs at most, so that who guesses
-//! cannot take all of them from requests; a bounded number waits, and more are refused.
+//! on half of the CPUs at most, so that who guesses cannot take all of them from requests; a bounded number waits, and more
+//! are refused.
 
 use std::str::FromStr;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, phc};
@@ -37,8 +37,8 @@ impl std::fmt::Debug for PasswordHash {
 
 /// Checks passwords.
 pub(super) struct Passwords {
-    threads: Semaphore,
-    waiting: AtomicUsize,
+    threads: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
     /// Drawn at the start.
     fingerprints: hmac::Key,
 }
@@ -61,8 +61,8 @@ impl Default for Passwords {
         // Without randomness fingerprints are those of a known key, which only who reads our memory could use.
         let _ = SystemRandom::new().fill(&mut key);
         Self {
-            threads: Semaphore::new((cpus / 2).max(1)),
-            waiting: AtomicUsize::new(0),
+            threads: Arc::new(Semaphore::new((cpus / 2).max(1))),
+            waiting: Arc::default(),
             fingerprints: hmac::Key::new(hmac::HMAC_SHA256, &key),
         }
     }
@@ -81,14 +81,15 @@ impl Passwords {
         let Some(PasswordHash(checked)) = hash.or(NOBODYS.as_ref()).cloned() else {
             return Ok(false);
         };
-        let _waiting = Waiting::one_more(&self.waiting).ok_or(AuthError::Unavailable)?;
-        let _thread = self
-            .threads
-            .acquire()
+        let waiting = Waiting::one_more(&self.waiting).ok_or(AuthError::Unavailable)?;
+        let thread = Arc::clone(&self.threads)
+            .acquire_owned()
             .await
             .map_err(|_| AuthError::Unavailable)?;
         let password = password.to_vec();
         let right = tokio::task::spawn_blocking(move || {
+            // The work goes on when the client has gone: it counts until it is done, not until nobody waits for it.
+            let _counted = (waiting, thread);
             Argon2::default()
                 .verify_password(&password, &checked)
                 .is_ok()
@@ -102,16 +103,16 @@ impl Passwords {
 }
 
 /// Counts one that waits, until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
+struct Waiting(Arc<AtomicUsize>);
 
-impl<'a> Waiting<'a> {
-    fn one_more(count: &'a AtomicUsize) -> Option<Self> {
-        let waiting = Self(count);
+impl Waiting {
+    fn one_more(count: &Arc<AtomicUsize>) -> Option<Self> {
+        let waiting = Self(Arc::clone(count));
         (count.fetch_add(1, Ordering::Relaxed) < MOST_WAITING).then_some(waiting)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -260,7 +260,7 @@ impl Check<'_> {
     fn ip_rules(&mut self, written: &WrittenRules) -> IpRules {
         let at = |key| [Step::Key("ip"), Step::Key(key)];
         IpRules {
-            allow: self.networks(&at("allow"), &written.allow),
+            allow: self.networks(&at("allow"), written.allow.as_deref().unwrap_or_default()),
             deny: self.networks(&at("deny"), &written.deny),
         }
     }

@@ -12,10 +12,10 @@ use super::limit::Redis;
 use super::rate_limits::Limits;
 use super::upstreams::{CheckedFallback, PoolNumbers, Upstreams};
 use super::written::Route as Written;
-use crate::auth::{Authority, Consumers, Service, TokenIssuer};
+use crate::auth::{Authority, Consumers, Hidden, Service, TokenIssuer};
 use crate::config::document::{Document, Step};
 use crate::config::structure::Structure;
-use crate::config::{Destination, Fallback, Finding, Route, Settings, Snapshot};
+use crate::config::{Destination, Fallback, Finding, Policy, Route, Settings, Snapshot};
 use crate::error::Tally;
 use crate::middleware::rate_limit::RateLimits;
 use crate::proxy::Mirror;
@@ -251,7 +251,12 @@ fn assemble(
             preserve_host: route.preserve_host,
             access: route.access.access,
             claims: route.access.claims,
-            hidden: route.access.hidden,
+            // Who only tries authentication out leaves it to the backend, which needs what the client shows.
+            hidden: if route.shadowed.contains(Policy::Auth) {
+                Hidden::default()
+            } else {
+                route.access.hidden
+            },
             ip: route.ip,
             cacheable: route.cacheable,
             cors: route.cors,

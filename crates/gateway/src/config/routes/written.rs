@@ -125,9 +125,9 @@ pub(super) struct Route {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct IpRules {
-    /// Only these may use the route; all where none is given.
-    #[serde(default)]
-    pub(super) allow: Vec<String>,
+    /// Only these may use the route; all where it is not given.
+    #[schemars(length(min = 1))]
+    pub(super) allow: Option<Vec<String>>,
     /// These may not, even if they are allowed.
     #[serde(default)]
     pub(super) deny: Vec<String>,

@@ -115,9 +115,9 @@ impl Check<'_> {
                 issuers: own.into(),
                 consumers: issuers.consumers.clone(),
                 forward,
-                audiences: boxed(&written.audiences),
+                audiences: boxed(written.audiences.as_deref().unwrap_or_default()),
                 scopes: boxed(&written.scopes),
-                roles: boxed(&written.roles),
+                roles: boxed(written.roles.as_deref().unwrap_or_default()),
                 rule: written.require.as_deref().and_then(|text| self.rule(text)),
             }),
         }

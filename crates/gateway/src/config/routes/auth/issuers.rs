@@ -205,6 +205,8 @@ impl IssuerCheck<'_> {
             keys,
             audiences: written
                 .audiences
+                .as_deref()
+                .unwrap_or_default()
                 .iter()
                 .map(|text| text.as_str().into())
                 .collect(),

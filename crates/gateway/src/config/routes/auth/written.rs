@@ -22,8 +22,8 @@ pub(in crate::config::routes) struct Issuer {
     /// The address of its JSON Web Key Set.
     pub(super) jwks: Option<String>,
     /// A token must be for one of these: its claim "aud". For anybody where none is given.
-    #[serde(default)]
-    pub(super) audiences: Vec<String>,
+    #[schemars(length(min = 1))]
+    pub(super) audiences: Option<Vec<String>>,
     /// The only algorithms to be accepted; those that its keys are for where none is given.
     #[schemars(length(min = 1))]
     pub(super) algorithms: Option<Vec<String>>,
@@ -53,14 +53,14 @@ pub(in crate::config::routes) struct Auth {
     #[schemars(length(min = 1))]
     pub(super) issuers: Option<Vec<String>>,
     /// A token must be for one of these.
-    #[serde(default)]
-    pub(super) audiences: Vec<String>,
+    #[schemars(length(min = 1))]
+    pub(super) audiences: Option<Vec<String>>,
     /// All of these must have been granted.
     #[serde(default)]
     pub(super) scopes: Vec<String>,
     /// One of these must be held.
-    #[serde(default)]
-    pub(super) roles: Vec<String>,
+    #[schemars(length(min = 1))]
+    pub(super) roles: Option<Vec<String>>,
     /// What else must be true, in the Common Expression Language, of "claims", "method", "path" and "headers".
     pub(super) require: Option<String>,
     /// Where tokens are looked for: "bearer", "cookie:name", "header:Name", "query:name"; "bearer" where none is given.

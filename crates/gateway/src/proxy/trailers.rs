@@ -1,0 +1,92 @@
+//! The trailers of a request, which pass the same gate as its fields.
+//!
+//! A backend may merge trailers into the fields (RFC 9110 §6.5.1), so what a client must not say in the head it must not
+//! say behind the body either.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderName};
+use http_body::{Frame, SizeHint};
+use wire::{Body, BodyError};
+
+use super::fields::{is_dropped_from_request, speaks_for_a_proxy};
+use super::forwarded::ClientSide;
+use crate::config::Route;
+
+/// A request's body, without the trailers that are not forwarded.
+struct Gated {
+    body: Body,
+    /// Where fields of the route are the gateway's to say, or to hide, no trailers are forwarded.
+    all_withheld: bool,
+    trusted: bool,
+}
+
+/// The body as the backend of `route` may get it. Only bodies of unknown length can have trailers there.
+pub(super) fn gate(body: Body, route: &Route, side: &ClientSide) -> Body {
+    if body.exact_length().is_some() {
+        return body;
+    }
+    Body::boxed(Gated {
+        body,
+        all_withheld: route.withholds_any(),
+        trusted: side.trusted,
+    })
+}
+
+impl Gated {
+    fn kept(&self, trailers: HeaderMap) -> HeaderMap {
+        if self.all_withheld {
+            return HeaderMap::new();
+        }
+        let mut kept = HeaderMap::with_capacity(trailers.len());
+        let mut last: Option<HeaderName> = None;
+        for (name, value) in trailers {
+            // A map gives a name once for all of its values.
+            last = name.or(last);
+            if let Some(name) = last.as_ref().filter(|name| self.keeps(name)) {
+                kept.append(name, value);
+            }
+        }
+        kept
+    }
+
+    fn keeps(&self, name: &HeaderName) -> bool {
+        let credentials = name == AUTHORIZATION || name == COOKIE;
+        // Servers that read CGI variables take an underscore for a hyphen.
+        let ambiguous = name.as_str().contains('_');
+        !(credentials
+            || ambiguous
+            || is_dropped_from_request(name)
+            || (!self.trusted && speaks_for_a_proxy(name)))
+    }
+}
+
+impl http_body::Body for Gated {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = ready!(this.body.poll_next(context));
+        Poll::Ready(frame.map(|frame| {
+            frame.map(|frame| match frame.into_trailers() {
+                Ok(trailers) => Frame::trailers(this.kept(trailers)),
+                Err(data) => data,
+            })
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_finished()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        http_body::Body::size_hint(&self.body)
+    }
+}
