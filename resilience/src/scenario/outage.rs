@@ -72,3 +72,43 @@ fn seconds(time: Option<Duration>) -> String {
         |time| format!("{:.3}", time.as_secs_f64()),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use testkit::load::Outcome;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Requests that were due a second apart and took half a second, with these statuses.
+    fn report(statuses: &[u16]) -> Report {
+        let record = |(number, status): (usize, &u16)| Record {
+            id: number as u64,
+            method: "GET",
+            offered: SECOND * u32::try_from(number).unwrap(),
+            latency: SECOND / 2,
+            outcome: Outcome::Answered {
+                status: *status,
+                code: None,
+            },
+            backend: None,
+        };
+        statuses.iter().enumerate().map(record).collect()
+    }
+
+    #[test]
+    fn the_first_success_is_one_that_ended_after_the_outage() {
+        let report = report(&[200, 502, 502, 200]);
+        assert_eq!(first_success(&report, SECOND), Some(SECOND * 5 / 2));
+        assert_eq!(first_success(&report, SECOND / 4), Some(SECOND / 4));
+        assert_eq!(first_success(&report, SECOND * 4), None);
+    }
+
+    #[test]
+    fn all_is_well_once_none_fails_any_more() {
+        assert_eq!(all_well(&report(&[200, 200])), Some(Duration::ZERO));
+        assert_eq!(all_well(&report(&[502, 200, 502, 200])), Some(SECOND * 3));
+        assert_eq!(all_well(&report(&[200, 502])), None);
+    }
+}

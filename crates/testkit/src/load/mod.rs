@@ -162,7 +162,7 @@ impl Load {
         }
         while tasks.join_next().await.is_some() {}
         let records = std::mem::take(&mut *records.lock().expect("a lock"));
-        Report::new(records)
+        records.into_iter().collect()
     }
 
     fn body(&self, method: &str, number: usize) -> Option<usize> {

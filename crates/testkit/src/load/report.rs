@@ -101,12 +101,15 @@ impl Display for Outcome {
     }
 }
 
-impl Report {
-    pub(super) fn new(mut records: Vec<Record>) -> Self {
+impl FromIterator<Record> for Report {
+    fn from_iter<I: IntoIterator<Item = Record>>(records: I) -> Self {
+        let mut records: Vec<Record> = records.into_iter().collect();
         records.sort_unstable_by_key(|record| record.id);
         Self { records }
     }
+}
 
+impl Report {
     /// All records.
     #[must_use]
     pub fn records(&self) -> &[Record] {
