@@ -229,7 +229,7 @@ async fn what_was_executed_twice_is_found_on_one_backend_and_on_two() {
 #[tokio::test]
 async fn draining_finishes_what_is_in_flight_and_says_that_connections_end() {
     let mut backend = FaultyBackend::start().await;
-    backend.latency(Latency::Fixed(200 * MILLISECOND)).await;
+    backend.latency(Latency::Fixed(400 * MILLISECOND)).await;
     let (mut busy, mut idle) = (client(&backend).await, client(&backend).await);
     assert_eq!(idle.get("/").await.field("connection"), None);
     busy.request("GET", "/", &[]).await;
@@ -262,7 +262,7 @@ async fn draining_finishes_what_is_in_flight_and_says_that_connections_end() {
 #[tokio::test]
 async fn a_draining_backend_is_unhealthy_before_it_listens_no_more() {
     let mut backend = FaultyBackend::start().await;
-    backend.tell(Command::Lead(400 * MILLISECOND)).await;
+    backend.tell(Command::Lead(800 * MILLISECOND)).await;
     let address = backend.address();
     let drained = tokio::spawn(async move { backend.drain().await });
     within("503", async {
