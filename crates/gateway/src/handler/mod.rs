@@ -7,6 +7,7 @@ mod steps;
 
 pub use steps::Steps;
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -83,20 +84,31 @@ impl Arrival<'_> {
 /// Turns points in time into dates without asking the system for each.
 #[derive(Debug)]
 pub(crate) struct Clock {
-    start: Instant,
-    unix_milliseconds: u64,
+    /// A moment, and what the system's clock said then, in milliseconds since 1970.
+    seen: Cell<(Instant, u64)>,
 }
 
 impl Clock {
     /// A clock that takes the present time from the system.
     pub(crate) fn new() -> Self {
+        Self {
+            seen: Cell::new(Self::look()),
+        }
+    }
+
+    /// Looks again: the system's clock may have been set, or the machine have slept.
+    pub(crate) fn renew(&self) {
+        self.seen.set(Self::look());
+    }
+
+    fn look() -> (Instant, u64) {
         let since = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap_or_default();
-        Self {
-            start: Instant::now(),
-            unix_milliseconds: u64::try_from(since.as_millis()).unwrap_or(0),
-        }
+        (
+            Instant::now(),
+            u64::try_from(since.as_millis()).unwrap_or(0),
+        )
     }
 
     /// The present time, in seconds since 1970.
@@ -113,8 +125,9 @@ impl Clock {
     }
 
     fn unix_milliseconds(&self, at: Instant) -> u64 {
-        let since = at.saturating_duration_since(self.start).as_millis();
-        self.unix_milliseconds + u64::try_from(since).unwrap_or(0)
+        let (seen, then) = self.seen.get();
+        let since = at.saturating_duration_since(seen).as_millis();
+        then + u64::try_from(since).unwrap_or(0)
     }
 }
 

@@ -29,7 +29,7 @@ use crate::middleware::access_log::{AccessLog, SinkHandle, Style};
 use crate::middleware::rate_limit::{self, Store, StoreHealth};
 use crate::proxy::{Mirrors, PoolLimits, Pools};
 
-/// How often idle upstream connections are looked over.
+/// How often the clock is set, and idle connections and known credentials are looked over.
 const SWEEP: Duration = Duration::from_secs(1);
 /// A pause when connections cannot be accepted, because too many are open or the system has no more descriptors.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
@@ -192,6 +192,7 @@ async fn sweep(handler: Rc<Handler>) {
     let mut interval = tokio::time::interval(SWEEP);
     loop {
         interval.tick().await;
+        handler.clock.renew();
         handler.pools.sweep();
         handler.authenticator.sweep(handler.clock.now());
     }
