@@ -151,6 +151,38 @@ async fn a_password_is_its_consumers() {
 }
 
 #[tokio::test]
+async fn a_consumers_file_that_is_no_object_is_told() {
+    for file in ["[]", "\"text\"", "7", "null"] {
+        let (status, _, error) = gateway()
+            .file("consumers.json", file)
+            .env("CONSUMERS_FILE", "consumers.json")
+            .argument("check")
+            .finish()
+            .await;
+        assert_eq!(status.code(), Some(1), "{file}: {error}");
+        assert!(error.contains("consumers.json:1:1: "), "{file}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_does_not_reach_the_backend_in_another_spelling() {
+    let backend = Backend::ok().await;
+    let auth = json!({ "accept": ["apiKey"], "keyFrom": ["query:t"], "forwardCredentials": false });
+    let (key, consumer) = new_key(&[]).await;
+    let route = json!({ "path": "/*path", "targetURL": backend.url(), "auth": auth });
+    let consumers = json!([{ "name": "a", "keys": [consumer] }]);
+    let gateway = with(&consumers, &[route]).start().await;
+    let answer = get(&gateway, &format!("/?t={key}&a=b"), &[]).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(backend.last().target(), "/?a=b");
+    for query in [format!("t={key}&%74={key}"), format!("t={key}&t")] {
+        let answer = get(&gateway, &format!("/?{query}"), &[]).await;
+        assert_eq!(answer.status(), 401, "{query}");
+    }
+    assert_eq!(backend.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn mistakes_in_the_consumers_file_are_told_with_their_places() {
     let file = "{ \"consumers\": [\n  { \"name\": \"a\", \"keys\": [{ \"id\": \"1\", \"hash\": \"x\" }] },\n  { \"nam\": \"b\" }\n] }";
     let (status, _, error) = gateway()

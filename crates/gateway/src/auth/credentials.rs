@@ -14,7 +14,7 @@ pub(crate) enum Place {
     Cookie(Box<str>),
     /// A field.
     Header(HeaderName),
-    /// A query parameter, as it stands there.
+    /// A query parameter, however its name is spelled there; its value as it stands.
     Query(Box<str>),
 }
 
@@ -55,7 +55,7 @@ impl Place {
             }
             Self::Query(name) => only(
                 parameters(head.uri.query().unwrap_or_default().as_bytes())
-                    .filter_map(|pair| value_of(pair, name)),
+                    .filter_map(|pair| parameter_of(pair, name)),
             ),
         };
         found?
@@ -156,7 +156,7 @@ impl Hidden {
             !self
                 .parameters
                 .iter()
-                .any(|name| value_of(pair.as_bytes(), name).is_some())
+                .any(|name| parameter_of(pair.as_bytes(), name).is_some())
         });
         Some(kept.collect::<Vec<_>>().join("&"))
     }
@@ -193,6 +193,15 @@ fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let equals = memchr::memchr(b'=', pair)?;
     let (found, value) = pair.split_at(equals);
     (found.trim_ascii() == name.as_bytes()).then_some(&value[1..])
+}
+
+/// The value of a query parameter with this name, as a backend reads names: decoded, and with no value where it has no
+/// `=` (WHATWG URL §5.1).
+fn parameter_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let equals = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+    let (found, value) = pair.split_at(equals);
+    let (decoded, _) = form_urlencoded::parse(found).next()?;
+    (decoded == name).then(|| value.get(1..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -248,6 +257,10 @@ mod tests {
             ("header:x", head("/", &[("x", "a"), ("x", "b")])),
             ("cookie:c", head("/", &[("cookie", "c=a; c=b")])),
             ("query:q", head("/?q=a&q=a", &[])),
+            ("query:qr", head("/?qr=a&qr", &[])),
+            ("query:qr", head("/?qr&qr=a", &[])),
+            ("query:qr", head("/?qr=a&%71r=b", &[])),
+            ("query:qr", head("/?q%72=b&qr=a", &[])),
         ] {
             assert_eq!(found(&[place], &head), Err(AuthError::Malformed), "{place}");
         }
@@ -287,5 +300,8 @@ mod tests {
         assert_eq!(hidden.without_cookies(&AUTHORIZATION, b"session=x"), None);
         assert_eq!(hidden.without_parameters("key=x").unwrap(), "");
         assert_eq!(hidden.without_parameters("a=1&key=x&&b").unwrap(), "a=1&&b");
+        let spelled = "%6Bey=x&k%65y=x&key&a%zz=1&key2=x&%";
+        let kept = hidden.without_parameters(spelled).unwrap();
+        assert_eq!(kept, "a%zz=1&key2=x&%");
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn load(settings: &Settings) -> Result<Option<Consumers>, Vec<Finding
     let mut findings = Structure::new(&document, &schema).check();
     let written: Vec<Value> = serde_json::from_str(&text)
         .ok()
-        .and_then(|mut root: Value| match root[KEY].take() {
+        .and_then(|mut root: Value| match root.get_mut(KEY)?.take() {
             Value::Array(consumers) => Some(consumers),
             _ => None,
         })
