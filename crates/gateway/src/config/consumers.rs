@@ -133,7 +133,7 @@ pub(super) fn load(settings: &Settings) -> Result<Option<Consumers>, Vec<Finding
     let secret = settings.api_key_secret.as_ref();
     if has_keys && secret.is_none() {
         let message = "API_KEY_SECRET is not set: without it no API key can be checked";
-        findings.push(document.finding(document.offset(&[Step::Key(KEY)]), message));
+        findings.push(document.about(&[Step::Key(KEY)], message));
     }
     if !findings.is_empty() {
         findings.sort_by_key(|finding| finding.position);
@@ -165,10 +165,8 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn say(&mut self, path: &[Step<'_>], message: &str) {
-        let mut whole = vec![Step::Key(KEY), Step::Index(self.index)];
-        whole.extend_from_slice(path);
-        let offset = self.document.offset(&whole);
-        self.findings.push(self.document.finding(offset, message));
+        let whole = [&[Step::Key(KEY), Step::Index(self.index)], path].concat();
+        self.findings.push(self.document.about(&whole, message));
     }
 
     fn consumer(&mut self, written: Written) -> Consumer {

@@ -93,6 +93,11 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// A finding about the value at `path`, or the innermost one around it where there is none.
+    pub(in crate::config) fn about(&self, path: &[Step<'_>], message: &str) -> Finding {
+        self.finding(self.offset(path), message)
+    }
+
     /// Line and column of a byte, from 1; columns count characters.
     pub(in crate::config) fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.lines.partition_point(|&start| start <= offset).max(1);

@@ -16,6 +16,15 @@ fn canonical(network: IpNet) -> IpNet {
     mapped.unwrap_or(network)
 }
 
+/// The networks that `texts` name; `wrong` is told of each that names none, with its index and what it must be.
+pub(super) fn networks(texts: &[String], mut wrong: impl FnMut(usize, &str)) -> Box<[IpNet]> {
+    let parsed = texts
+        .iter()
+        .enumerate()
+        .filter_map(|(index, text)| network(text).map_err(|message| wrong(index, &message)).ok());
+    parsed.collect()
+}
+
 /// The network that `text` names; a single address is a network of one.
 ///
 /// # Errors

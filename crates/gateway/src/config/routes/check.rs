@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use circuit_breaker::adaptive::Priority;
 use http::{HeaderName, Method};
-use ipnet::IpNet;
 
 use super::auth::{CheckedAccess, Issuers};
 use super::rate_limits::Limits;
@@ -15,7 +14,7 @@ use super::written::{
 };
 use crate::auth::Service;
 use crate::config::document::{Document, Step};
-use crate::config::network::network;
+use crate::config::network::networks;
 use crate::config::{Finding, Policy, Settings, Shadowed, size};
 use crate::middleware::cors::Cors;
 use crate::middleware::ip_rules::IpRules;
@@ -79,16 +78,9 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// A finding about the value at `path` inside the route.
-    pub(super) fn finding(&self, path: &[Step<'_>], message: &str) -> Finding {
-        let mut whole = vec![Step::Key("routes"), Step::Index(self.index)];
-        whole.extend_from_slice(path);
-        self.document.finding(self.document.offset(&whole), message)
-    }
-
     pub(super) fn say(&mut self, path: &[Step<'_>], message: &str) {
-        let finding = self.finding(path, message);
-        self.findings.push(finding);
+        let whole = [&[Step::Key("routes"), Step::Index(self.index)], path].concat();
+        self.findings.push(self.document.about(&whole, message));
     }
 
     pub(super) fn route(
@@ -258,27 +250,16 @@ impl Check<'_> {
     }
 
     fn ip_rules(&mut self, written: &WrittenRules) -> IpRules {
-        let at = |key| [Step::Key("ip"), Step::Key(key)];
+        let mut of = |key, texts: &[String]| {
+            networks(texts, |index, message| {
+                let at = [Step::Key("ip"), Step::Key(key), Step::Index(index)];
+                self.say(&at, message);
+            })
+        };
         IpRules {
-            allow: self.networks(&at("allow"), written.allow.as_deref().unwrap_or_default()),
-            deny: self.networks(&at("deny"), &written.deny),
+            allow: of("allow", written.allow.as_deref().unwrap_or_default()),
+            deny: of("deny", &written.deny),
         }
-    }
-
-    /// Networks, and single addresses as networks of one.
-    fn networks(&mut self, at: &[Step<'_>], texts: &[String]) -> Box<[IpNet]> {
-        let mut networks = Vec::new();
-        for (index, text) in texts.iter().enumerate() {
-            match network(text) {
-                Ok(network) => networks.push(network),
-                Err(message) => {
-                    let at: Vec<Step<'_>> =
-                        at.iter().copied().chain([Step::Index(index)]).collect();
-                    self.say(&at, &message);
-                }
-            }
-        }
-        networks.into()
     }
 
     fn hosts(&mut self, hosts: &[String]) -> Box<[HostPattern]> {
@@ -359,34 +340,20 @@ impl Check<'_> {
         written: &Written,
         shared: &Shared<'_>,
     ) -> Option<CheckedDestination> {
-        for (key, other, stand_together) in [
-            (
-                "upstream",
-                "targetURL",
-                written.upstream.is_some() && written.target_url.is_some(),
-            ),
-            (
-                "upstream",
-                "targets",
-                written.upstream.is_some() && written.targets.is_some(),
-            ),
-            (
-                "split",
-                "targetURL",
-                written.split.is_some() && written.target_url.is_some(),
-            ),
-            (
-                "split",
-                "targets",
-                written.split.is_some() && written.targets.is_some(),
-            ),
-            (
-                "split",
-                "upstream",
-                written.split.is_some() && written.upstream.is_some(),
-            ),
+        let is_there = |key| match key {
+            "split" => written.split.is_some(),
+            "upstream" => written.upstream.is_some(),
+            "targetURL" => written.target_url.is_some(),
+            _ => written.targets.is_some(),
+        };
+        for (key, other) in [
+            ("upstream", "targetURL"),
+            ("upstream", "targets"),
+            ("split", "targetURL"),
+            ("split", "targets"),
+            ("split", "upstream"),
         ] {
-            if stand_together {
+            if is_there(key) && is_there(other) {
                 let message =
                     format!("\"{key}\" and \"{other}\" stand together; use one of the two");
                 self.say(&[Step::Key(other)], &message);

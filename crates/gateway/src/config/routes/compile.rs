@@ -75,14 +75,7 @@ pub(in crate::config) fn compile(
                 Step::Key("path"),
             ]));
             let message = format!("{} (the other one is in line {line})", conflict.reason);
-            findings.push(
-                Check {
-                    document,
-                    index: route,
-                    findings: &mut Vec::new(),
-                }
-                .finding(&[Step::Key("path")], &message),
-            );
+            findings.push(about(document, route, "path", &message));
         }
     });
     match router {
@@ -125,19 +118,18 @@ fn routes(root: &Value) -> &[Value] {
         .map_or(&[], Vec::as_slice)
 }
 
+/// A finding about a route's `key`.
+fn about(document: &Document<'_>, route: usize, key: &str, message: &str) -> Finding {
+    let at = [Step::Key("routes"), Step::Index(route), Step::Key(key)];
+    document.about(&at, message)
+}
+
 fn check_names(document: &Document<'_>, routes: &[Checked], findings: &mut Vec<Finding>) {
     let mut names = HashSet::new();
     for route in routes {
         if let Some(name) = route.name.as_deref().filter(|name| !names.insert(*name)) {
-            let check = Check {
-                document,
-                index: route.index,
-                findings: &mut Vec::new(),
-            };
-            findings.push(check.finding(
-                &[Step::Key("name")],
-                &format!("the name \"{name}\" is used by another route"),
-            ));
+            let message = format!("the name \"{name}\" is used by another route");
+            findings.push(about(document, route.index, "name", &message));
         }
     }
 }
@@ -148,15 +140,7 @@ fn warnings(
     routes: &[Checked],
     settings: &Settings,
 ) -> Vec<Finding> {
-    let mut none = Vec::new();
-    let mut warn = |index, key, message: &str| {
-        Check {
-            document,
-            index,
-            findings: &mut none,
-        }
-        .finding(&[Step::Key(key)], message)
-    };
+    let warn = |index, key, message: &str| about(document, index, key, message);
     let mut warnings: Vec<Finding> = router
         .warnings()
         .iter()

@@ -1,14 +1,12 @@
 //! Whether one rate limit makes sense in itself, and what it means.
 
-use std::time::Duration;
-
 use http::HeaderName;
 use rate_limiter::Policy;
 
-use super::written::{By, OnError, Period, RateLimit as Written, Store};
+use super::written::{By, OnError, RateLimit as Written, Store};
 use crate::config::document::{Document, Step};
-use crate::config::network::network;
-use crate::config::{Finding, Settings, duration};
+use crate::config::network::networks;
+use crate::config::{Finding, Settings};
 use crate::middleware::rate_limit::{self as middleware, Part, RateLimit, Shared};
 use crate::router::PathPattern;
 
@@ -41,9 +39,8 @@ pub(super) struct LimitCheck<'a> {
 
 impl LimitCheck<'_> {
     pub(super) fn say(&mut self, path: &[Step<'_>], message: &str) {
-        let whole: Vec<Step<'_>> = self.at.iter().chain(path).copied().collect();
-        let offset = self.document.offset(&whole);
-        self.findings.push(self.document.finding(offset, message));
+        let whole = [&self.at, path].concat();
+        self.findings.push(self.document.about(&whole, message));
     }
 
     /// What the limit means; its counts have no name yet.
@@ -70,7 +67,9 @@ impl LimitCheck<'_> {
             );
         }
         let by = self.parts(written.by);
-        let exempt = self.networks(&written.exempt);
+        let exempt = networks(&written.exempt, |index, message| {
+            self.say(&[Step::Key("exempt"), Step::Index(index)], message);
+        });
         let shared = self.shared(written.store, written.on_error, &by);
         let policy = policy.filter(|_| self.findings.len() == before)?;
         Some(RateLimit {
@@ -85,11 +84,7 @@ impl LimitCheck<'_> {
     }
 
     fn policy(&mut self, written: &Written) -> Option<Policy> {
-        let window = match &written.window {
-            Period::Seconds(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
-            Period::Text(text) => duration::parse(text),
-        };
-        let Some(window) = window else {
+        let Some(window) = written.window.time() else {
             self.say(
                 &[Step::Key("window")],
                 "must be a time: seconds such as 60, or a text such as \"1m\", \"1h\" or \"1d\"",
@@ -147,17 +142,6 @@ impl LimitCheck<'_> {
             "\"{item}\" must be \"ip\", \"consumer\", \"apiKey\", \"claim:\" and a claim's name, \"header:\" and a field's \
              name, \"param:\" and the name of a path parameter, or \"all\" by itself"
         ))
-    }
-
-    fn networks(&mut self, exempt: &[String]) -> Box<[ipnet::IpNet]> {
-        let mut networks = Vec::new();
-        for (index, text) in exempt.iter().enumerate() {
-            match network(text) {
-                Ok(network) => networks.push(network),
-                Err(message) => self.say(&[Step::Key("exempt"), Step::Index(index)], &message),
-            }
-        }
-        networks.into()
     }
 
     fn shared(

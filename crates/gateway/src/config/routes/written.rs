@@ -1,12 +1,14 @@
 //! The routes file as users write it. The JSON Schema and the reference come from these comments.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::auth::{Auth, ForwardClaims, Issuer};
 use super::upstreams::{Fallback, Hedge, Mirror, Retry, Split, Upstream};
+use crate::config::duration;
 
 /// Where requests go. The most specific route that fits a request gets it, whatever the order in this file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -293,6 +295,16 @@ pub(super) enum Period {
     Seconds(f64),
     /// With a unit.
     Text(String),
+}
+
+impl Period {
+    /// The time that is meant; none where it is no time.
+    pub(super) fn time(&self) -> Option<Duration> {
+        match self {
+            Self::Seconds(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
+            Self::Text(text) => duration::parse(text),
+        }
+    }
 }
 
 /// What tells clients apart.

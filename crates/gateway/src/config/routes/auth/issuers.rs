@@ -17,7 +17,7 @@ use crate::auth::{
 use crate::config::document::{Document, Step};
 use crate::config::routes::compile::Credentials;
 use crate::config::routes::written::Period;
-use crate::config::{Finding, Settings, duration};
+use crate::config::{Finding, Settings};
 
 const KEY: &str = "issuers";
 /// The name of ourselves as an issuer.
@@ -171,10 +171,8 @@ struct IssuerCheck<'a> {
 
 impl IssuerCheck<'_> {
     fn say(&mut self, path: &[Step<'_>], message: &str) {
-        let mut whole = vec![Step::Key(KEY), Step::Key(self.name)];
-        whole.extend_from_slice(path);
-        let offset = self.document.offset(&whole);
-        self.findings.push(self.document.finding(offset, message));
+        let whole = [&[Step::Key(KEY), Step::Key(self.name)], path].concat();
+        self.findings.push(self.document.about(&whole, message));
     }
 
     fn issuer(
@@ -307,11 +305,9 @@ impl IssuerCheck<'_> {
         let Some(written) = written else {
             return REFRESH;
         };
-        let time = match written {
-            Period::Seconds(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
-            Period::Text(text) => duration::parse(text),
-        };
-        time.filter(|time| *time >= SHORTEST_REFRESH)
+        written
+            .time()
+            .filter(|time| *time >= SHORTEST_REFRESH)
             .unwrap_or_else(|| {
                 self.say(
                     &[Step::Key("refresh")],

@@ -17,7 +17,7 @@ use super::written::{
 };
 use crate::config::document::{Document, Step};
 use crate::config::routes::written::Period;
-use crate::config::{Finding, Settings, duration};
+use crate::config::{Finding, Settings};
 use crate::router::path;
 use crate::upstream::{Check, HashKey, HealthCheck, Sticky, Target};
 
@@ -114,10 +114,8 @@ pub(super) struct UpstreamCheck<'a> {
 
 impl UpstreamCheck<'_> {
     pub(super) fn say(&mut self, path: &[Step<'_>], message: &str) {
-        let mut whole = vec![Step::Key(KEY), Step::Key(self.name)];
-        whole.extend_from_slice(path);
-        let offset = self.document.offset(&whole);
-        self.findings.push(self.document.finding(offset, message));
+        let whole = [&[Step::Key(KEY), Step::Key(self.name)], path].concat();
+        self.findings.push(self.document.about(&whole, message));
     }
 
     /// The time that is written, which is more than none; the usual one where there is none.
@@ -130,12 +128,8 @@ impl UpstreamCheck<'_> {
         let Some(written) = written else {
             return usual;
         };
-        let time = match written {
-            Period::Seconds(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
-            Period::Text(text) => duration::parse(text),
-        };
         let allowed = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
-        time.filter(|time| allowed.contains(time)).unwrap_or_else(|| {
+        written.time().filter(|time| allowed.contains(time)).unwrap_or_else(|| {
             self.say(at, "must be a time from 1ms to 24h: seconds such as 0.5, or a text such as \"10s\"");
             usual
         })
