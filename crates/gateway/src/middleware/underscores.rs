@@ -3,7 +3,7 @@
 //! CGI, WSGI and their kin turn field names into variables, hyphens into underscores: to them `X_User` and `X-User` are
 //! one field (RFC 3875 §4.1.18). Whoever trusts the second, because the gateway writes it, must not be sent the first.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::error::{ErrorCode, Refusal};
 
@@ -24,8 +24,6 @@ impl UnderscoreHeaders {
     /// # Errors
     /// When the request is to be refused.
     pub(crate) fn apply(self, headers: &mut HeaderMap) -> Result<(), Refusal> {
-        let has_underscore =
-            |name: &http::HeaderName| memchr::memchr(b'_', name.as_str().as_bytes()).is_some();
         if self == Self::Keep || !headers.keys().any(has_underscore) {
             return Ok(());
         }
@@ -44,6 +42,11 @@ impl UnderscoreHeaders {
         }
         Ok(())
     }
+}
+
+/// Whether a field's name has an underscore.
+pub(crate) fn has_underscore(name: &HeaderName) -> bool {
+    memchr::memchr(b'_', name.as_str().as_bytes()).is_some()
 }
 
 #[cfg(test)]

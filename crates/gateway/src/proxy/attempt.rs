@@ -23,7 +23,7 @@ use super::retry::is_idempotent;
 use crate::config::{Route, Settings};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
-use crate::upstream::{GuardScope, Permit, Picked, Upstream};
+use crate::upstream::{Endpoint, GuardScope, Permit, Picked, Upstream};
 
 /// What is the same for all attempts to forward a request.
 pub(super) struct Exchange<'a> {
@@ -108,17 +108,9 @@ impl<'a> Exchange<'a> {
         let expects_continue = request.client.expects_continue();
         let time_left = due.saturating_duration_since(began);
         let head = RequestHead {
-            head: request.head,
-            path: request.path,
-            route: self.route,
-            endpoint,
-            side: request.side,
-            identity: request.identity,
-            request_id: entry.request_id(),
-            time_left,
-            framing,
             expects_continue,
             websocket: self.websocket,
+            ..self.head(endpoint, framing, time_left, entry)
         };
         let outgoing = OutgoingRequest {
             method: &request.head.method,
@@ -139,6 +131,30 @@ impl<'a> Exchange<'a> {
                 _place: place,
             },
         })
+    }
+
+    /// The head for one endpoint: no more than a plain request.
+    pub(super) fn head<'b>(
+        &'b self,
+        endpoint: &'b Endpoint,
+        framing: RequestFraming,
+        time_left: Duration,
+        entry: &'b Entry,
+    ) -> RequestHead<'b> {
+        let request = self.request;
+        RequestHead {
+            head: request.head,
+            path: request.path,
+            route: self.route,
+            endpoint,
+            side: request.side,
+            identity: request.identity,
+            request_id: entry.request_id(),
+            time_left,
+            framing,
+            expects_continue: false,
+            websocket: false,
+        }
     }
 
     /// Leave to ask this upstream at all, as far as that does not depend on the endpoint.

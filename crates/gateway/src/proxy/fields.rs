@@ -23,8 +23,14 @@ impl Nominated {
     }
 }
 
+/// Whether a client's field ends here, whatever the route: it is the gateway's to write, or speaks for a proxy that is
+/// not `trusted`.
+pub(super) fn ends_at_the_gateway(name: &HeaderName, trusted: bool) -> bool {
+    is_dropped_from_request(name) || (!trusted && speaks_for_a_proxy(name))
+}
+
 /// Whether a request's field is for this hop only, or rewritten for the next one by the code that writes the head.
-pub(super) fn is_dropped_from_request(name: &HeaderName) -> bool {
+fn is_dropped_from_request(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
         "connection"
@@ -51,7 +57,7 @@ pub(super) fn is_dropped_from_request(name: &HeaderName) -> bool {
 
 /// Whether a request's field speaks for a proxy: which client, which address, which path it was. From anyone but a
 /// trusted proxy it is made up.
-pub(super) fn speaks_for_a_proxy(name: &HeaderName) -> bool {
+fn speaks_for_a_proxy(name: &HeaderName) -> bool {
     let name = name.as_str();
     name.starts_with("x-forwarded-")
         || matches!(

@@ -18,7 +18,7 @@ use super::attempt::{Attempt, Exchange, policy};
 use super::connect::connect;
 use super::pool::{Care, Pool};
 use super::replay::Replay;
-use super::request_head::{RequestFraming, RequestHead};
+use super::request_head::RequestFraming;
 use crate::error::Refusal;
 use crate::middleware::access_log::Entry;
 use crate::upstream::Target;
@@ -114,20 +114,8 @@ impl Exchange<'_> {
         let framing = RequestFraming::of(body.exact_length(), &request.head.method);
         let due = now + self.route.timeout;
         let mut head = Vec::new();
-        RequestHead {
-            head: request.head,
-            path: request.path,
-            route: self.route,
-            endpoint,
-            side: request.side,
-            identity: request.identity,
-            request_id: entry.request_id(),
-            time_left: self.route.timeout,
-            framing,
-            expects_continue: false,
-            websocket: false,
-        }
-        .write(&mut head);
+        self.head(endpoint, framing, self.route.timeout, entry)
+            .write(&mut head);
         let copy = Copy {
             head,
             method: request.head.method.clone(),

@@ -6,7 +6,7 @@ use http::header::{CONTENT_LENGTH, EXPECT, HOST, VIA};
 use http::{HeaderValue, Method, request};
 use wire::head::{push_field, push_request_line};
 
-use super::fields::{Nominated, accepts_trailers, is_dropped_from_request, speaks_for_a_proxy};
+use super::fields::{Nominated, accepts_trailers, ends_at_the_gateway};
 use super::forwarded::{self, ClientSide};
 use super::join::join;
 use crate::auth::Identity;
@@ -88,8 +88,7 @@ impl RequestHead<'_> {
         push_field(out, &HOST, host.as_bytes());
         let nominated = Nominated::by(&head.headers);
         for (name, value) in &head.headers {
-            let dropped = is_dropped_from_request(name)
-                || (!self.side.trusted && speaks_for_a_proxy(name))
+            let dropped = ends_at_the_gateway(name, self.side.trusted)
                 || nominated.contain(name)
                 || route.withholds(name);
             if dropped {

@@ -12,9 +12,10 @@ use http::{HeaderMap, HeaderName};
 use http_body::{Frame, SizeHint};
 use wire::{Body, BodyError};
 
-use super::fields::{is_dropped_from_request, speaks_for_a_proxy};
+use super::fields::ends_at_the_gateway;
 use super::forwarded::ClientSide;
 use crate::config::Route;
+use crate::middleware::underscores::has_underscore;
 
 /// A request's body, without the trailers that are not forwarded.
 struct Gated {
@@ -55,12 +56,7 @@ impl Gated {
 
     fn keeps(&self, name: &HeaderName) -> bool {
         let credentials = name == AUTHORIZATION || name == COOKIE;
-        // Servers that read CGI variables take an underscore for a hyphen.
-        let ambiguous = name.as_str().contains('_');
-        !(credentials
-            || ambiguous
-            || is_dropped_from_request(name)
-            || (!self.trusted && speaks_for_a_proxy(name)))
+        !(credentials || has_underscore(name) || ends_at_the_gateway(name, self.trusted))
     }
 }
 
