@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, request};
 use super::AuthError;
 use super::claims::{ClaimPath, Claims};
 use super::consumers::Consumers;
-use super::credentials::Place;
+use super::credentials::{BASIC_CHALLENGE, Place};
 use super::forward::ForwardAuth;
 use super::identity::Identity;
 use super::issuer::Issuer;
@@ -103,7 +103,7 @@ impl Access {
             .iter()
             .filter_map(|kind| match kind {
                 Kind::Token => Some(self.bearer(error)),
-                Kind::Basic => Some("Basic realm=\"api-gateway\", charset=\"UTF-8\"".to_owned()),
+                Kind::Basic => Some(BASIC_CHALLENGE.to_owned()),
                 Kind::Key => Some("ApiKey realm=\"api-gateway\"".to_owned()),
                 Kind::Forward => None,
             })
@@ -128,8 +128,8 @@ impl Access {
 
 impl ForwardedClaim {
     /// The claim as the value of a field: text as it is, numbers and booleans as JSON has them, lists of them joined
-    /// by commas, objects as JSON. None for what is not there, or holds what no
-    /// field may, and for lists with an item that holds a comma itself.
+    /// by commas, objects as JSON. None for what is not there, or holds what no field may, and for lists with an item
+    /// that holds a comma itself.
     pub(crate) fn value(&self, claims: &Claims) -> Option<Vec<u8>> {
         use serde_json::Value;
         let scalar = |value: &Value| match value {

@@ -3,17 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::request;
-
 use tokio::time::Instant;
 
 use super::AuthError;
 use super::access::{Access, Kind};
 use super::claims::Claims;
 use super::consumers;
-use super::credentials::{authorization, find};
+use super::credentials::{authorization, find, name_and_password};
 use super::forward::{Decision, ForwardAuth, OnError, Remembered};
 use super::identity::Identity;
 use super::issuer::{Keys, Unverified, Verified};
@@ -70,8 +67,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// When the request may not pass. Of several kinds of credentials that were tried, the answer is about the one that
-    /// came furthest. Credentials that may be forged are not made good by good ones of another
-    /// kind.
+    /// came furthest. Credentials that may be forged are not made good by good ones of another kind.
     pub(crate) async fn admit(
         &self,
         access: &Access,
@@ -161,13 +157,9 @@ impl Authenticator {
         if let Some(known) = known {
             return Ok(known.identity);
         }
-        let decoded = STANDARD
-            .decode(credentials)
-            .map_err(|_| AuthError::Malformed)?;
-        let decoded = String::from_utf8(decoded).map_err(|_| AuthError::Malformed)?;
-        let (name, password) = decoded.split_once(':').ok_or(AuthError::Malformed)?;
+        let (name, password) = name_and_password(credentials)?;
         let (_, known) = consumers
-            .by_password(name, password.as_bytes(), asked.now)
+            .by_password(&name, password.as_bytes(), asked.now)
             .await?;
         self.passwords.remember(&fingerprint, known.clone());
         Ok(known.identity)
@@ -199,15 +191,16 @@ fn is_current(verified: &Arc<Verified>, now: f64) -> bool {
 /// Checks a token that is not known.
 async fn check(access: &Access, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
     let parsed = Compact::parse(token).ok_or(AuthError::Invalid)?;
-    let claims = Claims::parse(&parsed.payload).ok_or(AuthError::Invalid)?;
+    let parse_claims = || Claims::parse(&parsed.payload).ok_or(AuthError::Invalid);
+    let claims = parse_claims()?;
     let issuer = claims
         .text("iss")
         .and_then(|name| access.issuer(name))
         .ok_or(AuthError::Issuer)?;
-    let mut result = issuer.verify(&parsed, claims.clone());
+    let mut result = issuer.verify(&parsed, claims);
     if let (Err(Unverified::UnknownKey), Keys::Remote(keys)) = (&result, &issuer.keys) {
         if keys.refetched().await {
-            result = issuer.verify(&parsed, claims);
+            result = issuer.verify(&parsed, parse_claims()?);
         }
         if keys.current().generation == 0 {
             return Err(AuthError::Unavailable);

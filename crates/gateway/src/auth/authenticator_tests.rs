@@ -1,3 +1,5 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
@@ -284,7 +286,6 @@ async fn times_count_with_the_leeway() {
 
 #[tokio::test]
 async fn duplicate_claims_are_refused() {
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let payload = format!(
         r#"{{"iss":"us","exp":{},"exp":{}}}"#,
         NOW - 1000,

@@ -1,5 +1,7 @@
 //! Where a request has its credentials.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, request};
 
@@ -101,6 +103,21 @@ pub(crate) fn authorization<'a>(
         .ok_or(AuthError::Missing)?;
     Some(rest.trim_ascii())
         .filter(|rest| !rest.is_empty())
+        .ok_or(AuthError::Malformed)
+}
+
+/// What a client that may show a name and a password is told (RFC 7617 §2).
+pub(crate) const BASIC_CHALLENGE: &str = "Basic realm=\"api-gateway\", charset=\"UTF-8\"";
+
+/// The name and the password in what follows `Basic` (RFC 7617 §2).
+pub(crate) fn name_and_password(encoded: &[u8]) -> Result<(String, String), AuthError> {
+    let decoded = STANDARD.decode(encoded).ok();
+    decoded
+        .and_then(|decoded| String::from_utf8(decoded).ok())
+        .and_then(|text| {
+            let (name, password) = text.split_once(':')?;
+            Some((name.to_owned(), password.to_owned()))
+        })
         .ok_or(AuthError::Malformed)
 }
 

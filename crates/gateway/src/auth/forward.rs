@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use wire::Body;
 
 use super::Asked;
+use super::answer_body;
 use super::claims::Claims;
 use super::identity::{self, Identity};
 use super::known::Known;
@@ -190,19 +191,14 @@ impl ForwardAuth {
                 headers.append(&name, value.clone());
             }
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(reqwest::Error::without_url)? {
-            if body.len() + chunk.len() > LARGEST_BODY {
-                headers.remove(CONTENT_TYPE);
-                body.clear();
-                break;
-            }
-            body.extend_from_slice(&chunk);
+        let body = answer_body::within(&mut answer, LARGEST_BODY).await?;
+        if body.is_none() {
+            headers.remove(CONTENT_TYPE);
         }
         let answer = Answer {
             status,
             headers,
-            body: body.into(),
+            body: body.unwrap_or_default().into(),
         };
         Ok((Decision::Refuse(Arc::new(answer)), lifetime))
     }

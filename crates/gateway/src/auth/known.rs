@@ -2,8 +2,9 @@
 //!
 //! To check a signature costs some microseconds, to check a password some milliseconds, and clients send the same
 //! credentials with each of their requests. A worker remembers those it has accepted lately, whole, in a table of fixed
-//! size: credentials that want a taken place take it over. Only good ones come in, so nobody else can push them out.
-//! What depends on the time or on the route is judged for each request.
+//! size: credentials that want a taken place take it over. Of tokens and passwords only good ones come in, so nobody else
+//! can push them out; of decisions of other services refusals come in too, and can. What depends on the time or on the
+//! route is judged for each request.
 
 use std::cell::RefCell;
 use std::hash::BuildHasher;
@@ -11,8 +12,8 @@ use std::hash::BuildHasher;
 use foldhash::quality::RandomState;
 
 const PLACES: usize = 1024;
-/// Longer credentials are checked each time. With [`PLACES`] this bounds the table to 4 MiB, and what it says of their
-/// owners to about as much again.
+/// Longer credentials are checked each time. With [`PLACES`] this bounds the table to 4 MiB, besides what it says of
+/// their owners: about as much again, and up to 64 KiB a place for the answers by which services have refused.
 const LONGEST: usize = 4096;
 
 /// Credentials that have been accepted, and what is known of their owners.

@@ -6,6 +6,7 @@
 //! claims, and rights are judged by those. `issuing` makes tokens.
 
 mod access;
+mod answer_body;
 mod authenticator;
 mod authority;
 mod claims;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::answer_body;
 use super::jose::{Algorithm, KeySet};
 
 /// Between the end of a fetch and one that a request asks for.
@@ -237,18 +238,8 @@ async fn get(client: &Client, url: Url) -> Result<Vec<u8>, FetchError> {
     if !response.status().is_success() {
         return Err(FetchError::Status(response.status().as_u16()));
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(reqwest::Error::without_url)?
-    {
-        if body.len() + chunk.len() > LARGEST {
-            return Err(FetchError::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+    let body = answer_body::within(&mut response, LARGEST).await?;
+    body.ok_or(FetchError::TooLarge)
 }
 
 #[cfg(test)]

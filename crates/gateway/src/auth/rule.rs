@@ -108,14 +108,16 @@ fn matches(
     pattern: Arc<String>,
 ) -> Result<bool, cel::ExecutionError> {
     PATTERNS.with_borrow_mut(|patterns| {
-        if patterns.len() >= MOST_PATTERNS && !patterns.contains_key(pattern.as_str()) {
-            patterns.clear();
+        if !patterns.contains_key(pattern.as_str()) {
+            if patterns.len() >= MOST_PATTERNS {
+                patterns.clear();
+            }
+            let compiled = Regex::new(&pattern).ok();
+            patterns.insert(pattern.as_str().to_owned(), compiled);
         }
-        let compiled = patterns
-            .entry(pattern.as_str().to_owned())
-            .or_insert_with(|| Regex::new(&pattern).ok());
-        compiled
-            .as_ref()
+        patterns
+            .get(pattern.as_str())
+            .and_then(Option::as_ref)
             .map(|regex| regex.is_match(&text))
             .ok_or_else(|| cel::ExecutionError::function_error("matches", "not a pattern"))
     })

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::json;
@@ -11,7 +9,7 @@ use wire::{Body, BodyError};
 
 use super::form::{Form, Twice};
 use super::{TokenIssuer, json_answer};
-use crate::auth::credentials::authorization;
+use crate::auth::credentials::{BASIC_CHALLENGE, authorization, name_and_password};
 use crate::auth::{AuthError, Consumer, Consumers};
 
 /// Why there is no token (RFC 6749 §5.2).
@@ -131,10 +129,9 @@ impl TokenError {
         let document = json!({ "error": code, "error_description": description });
         let mut answer = json_answer(status, &document);
         if self == Self::InvalidClient {
-            answer.headers_mut().insert(
-                WWW_AUTHENTICATE,
-                HeaderValue::from_static("Basic realm=\"api-gateway\", charset=\"UTF-8\""),
-            );
+            answer
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static(BASIC_CHALLENGE));
         }
         answer
     }
@@ -174,12 +171,8 @@ fn credentials(headers: &HeaderMap, form: &Form) -> Result<Credentials, TokenErr
         ));
     }
     let encoded = authorization(headers, b"Basic ").map_err(|_| TokenError::InvalidClient)?;
-    let decoded = STANDARD
-        .decode(encoded)
-        .map_err(|_| TokenError::InvalidClient)?;
-    let decoded = String::from_utf8(decoded).map_err(|_| TokenError::InvalidClient)?;
-    let (name, password) = decoded.split_once(':').ok_or(TokenError::InvalidClient)?;
-    Ok((unescape(name), unescape(password)))
+    let (name, password) = name_and_password(encoded).map_err(|_| TokenError::InvalidClient)?;
+    Ok((unescape(&name), unescape(&password)))
 }
 
 /// Both halves are encoded as in a form before they are joined.
