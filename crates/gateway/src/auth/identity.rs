@@ -1,6 +1,9 @@
 //! Who a request is from, once that is known.
 
+use std::net::IpAddr;
 use std::sync::OnceLock;
+
+use http::request;
 
 use super::claims::{ClaimPath, Claims};
 
@@ -19,6 +22,18 @@ pub(crate) struct Identity {
     roles: Box<[Box<str>]>,
     /// The claims as rules read them; made for the first rule.
     for_rules: OnceLock<cel::Value>,
+}
+
+/// A request, and who it is from: what limits tell clients apart by, and what balancing goes by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) head: &'a request::Parts,
+    /// Normalised.
+    pub(crate) path: &'a str,
+    /// The client's address, whoever has forwarded the request.
+    pub(crate) client: IpAddr,
+    /// Who it is from, once that is known.
+    pub(crate) identity: Option<&'a Identity>,
 }
 
 /// The authority of the consumers file.

@@ -3,11 +3,12 @@
 //! One function, in the order in which users were promised things happen, each step a call into the part that owns
 //! it.
 
+mod clock;
 mod steps;
 
+pub(crate) use clock::Clock;
 pub use steps::Steps;
 
-use std::cell::Cell;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -20,16 +21,15 @@ use wire::Body;
 use wire::head::HeadError;
 use wire::server::Client;
 
-use crate::auth::{Asked, Authenticator, Identity, Service};
+use crate::auth::{Asked, Authenticator, Identity, Service, Subject};
 use crate::config::{Destination, Policy, Route, Settings, Snapshot};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::{AccessLog, Entry, Exchange};
 use crate::middleware::cors::{Cors, Preflight};
-use crate::middleware::rate_limit::{RouteLimits, Store, Subject, Verdict};
+use crate::middleware::rate_limit::{RouteLimits, Store, Verdict};
 use crate::middleware::{panics, request_id, security_headers, size_limit};
 use crate::proxy::{self, ClientSide, Forwarder, Mirrors, Pools, Routed};
 use crate::router::{Criteria, Found, path};
-use crate::upstream::Hashed;
 
 /// What a worker needs to answer requests. Everything in it is the worker's own, or immutable.
 #[derive(Debug)]
@@ -58,76 +58,14 @@ struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// Whom limits count the request for; `path` is normalised.
+    /// As limits and balancing see the request; `path` is normalised.
     fn subject<'a>(&'a self, path: &'a str, identity: Option<&'a Identity>) -> Subject<'a> {
         Subject {
-            address: self.address,
-            headers: &self.head.headers,
-            path,
-            identity,
-        }
-    }
-}
-
-impl Arrival<'_> {
-    /// As hashing sees the request.
-    fn hashed<'a>(&'a self, path: &'a str, identity: Option<&'a Identity>) -> Hashed<'a> {
-        Hashed {
             head: self.head,
             path,
             client: self.address,
             identity,
         }
-    }
-}
-
-/// Turns points in time into dates without asking the system for each.
-#[derive(Debug)]
-pub(crate) struct Clock {
-    /// A moment, and what the system's clock said then, in milliseconds since 1970.
-    seen: Cell<(Instant, u64)>,
-}
-
-impl Clock {
-    /// A clock that takes the present time from the system.
-    pub(crate) fn new() -> Self {
-        Self {
-            seen: Cell::new(Self::look()),
-        }
-    }
-
-    /// Looks again: the system's clock may have been set, or the machine have slept.
-    pub(crate) fn renew(&self) {
-        self.seen.set(Self::look());
-    }
-
-    fn look() -> (Instant, u64) {
-        let since = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        (
-            Instant::now(),
-            u64::try_from(since.as_millis()).unwrap_or(0),
-        )
-    }
-
-    /// The present time, in seconds since 1970.
-    pub(crate) fn now(&self) -> f64 {
-        self.seconds(Instant::now())
-    }
-
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "a clock beyond 2^53 milliseconds is no clock"
-    )]
-    fn seconds(&self, at: Instant) -> f64 {
-        self.unix_milliseconds(at) as f64 / 1000.0
-    }
-
-    fn unix_milliseconds(&self, at: Instant) -> u64 {
-        let (seen, then) = self.seen.get();
-        let since = at.saturating_duration_since(seen).as_millis();
-        then + u64::try_from(since).unwrap_or(0)
     }
 }
 
@@ -234,7 +172,7 @@ impl Handler {
         let upstream = match &route.destination {
             Destination::Upstream(upstream) => *upstream,
             Destination::Split(split) => split
-                .choose(&arrival.hashed(&path, identity.as_deref()))
+                .choose(&arrival.subject(&path, identity.as_deref()))
                 .ok_or(ErrorCode::UpstreamUnavailable)?,
             Destination::Service(service) => {
                 return self.serve(*service, arrival, route, body).await;

@@ -10,9 +10,8 @@ use tokio::time::Instant;
 use wire::Body;
 
 use super::Clock;
-use crate::auth::{Asked, Authenticator};
+use crate::auth::{Asked, Authenticator, Subject};
 use crate::config::{Route, Settings, Snapshot};
-use crate::middleware::rate_limit::Subject;
 use crate::middleware::{security_headers, size_limit};
 use crate::router::{Criteria, Found, path};
 
@@ -82,9 +81,9 @@ impl Steps {
             return true;
         };
         let subject = Subject {
-            address: client,
-            headers: &self.head.headers,
+            head: &self.head,
             path: &self.path,
+            client,
             identity: None,
         };
         let verdict = self

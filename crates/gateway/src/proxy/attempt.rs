@@ -174,16 +174,16 @@ impl<'a> Exchange<'a> {
 
     /// An endpoint, and leave of its breaker. One whose breaker is open is passed over for others.
     fn pick(&self, tried: &[u64], now: Instant, leave: &mut Leave) -> Result<Picked, Refusal> {
-        let hashed = self.request.hashed();
+        let subject = self.request.subject();
         let balancer = &self.upstream.balancer;
         let nobody = || Refusal::from(ErrorCode::UpstreamUnavailable);
         let Some(guard) = &self.upstream.guard else {
-            return balancer.pick(&hashed, tried, now).ok_or_else(nobody);
+            return balancer.pick(&subject, tried, now).ok_or_else(nobody);
         };
         let mut passed_over = tried.to_vec();
         let mut soonest: Option<Duration> = None;
         loop {
-            let Some(picked) = balancer.pick(&hashed, &passed_over, now) else {
+            let Some(picked) = balancer.pick(&subject, &passed_over, now) else {
                 return Err(soonest.map_or_else(nobody, Refusal::circuit_open));
             };
             match guard.try_acquire(picked.index, now) {

@@ -16,11 +16,10 @@ use super::forwarded::ClientSide;
 use super::mirror::Mirrors;
 use super::pool::Pools;
 use super::trailers;
-use crate::auth::Identity;
+use crate::auth::{Identity, Subject};
 use crate::config::{Settings, Snapshot};
 use crate::error::Refusal;
 use crate::middleware::access_log::Entry;
-use crate::upstream::Hashed;
 
 /// A request whose route is known.
 #[derive(Debug)]
@@ -86,9 +85,9 @@ pub(crate) async fn forward(
 }
 
 impl Routed<'_> {
-    /// As consistent hashing sees it.
-    pub(super) fn hashed(&self) -> Hashed<'_> {
-        Hashed {
+    /// As balancing sees it.
+    pub(super) fn subject(&self) -> Subject<'_> {
+        Subject {
             head: self.head,
             path: self.path,
             client: self.address,

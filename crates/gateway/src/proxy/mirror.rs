@@ -104,7 +104,7 @@ impl Exchange<'_> {
         let Some(place) = forwarder.mirrors.begin() else {
             return;
         };
-        let Some(picked) = upstream.balancer.pick(&request.hashed(), &[], now) else {
+        let Some(picked) = upstream.balancer.pick(&request.subject(), &[], now) else {
             return;
         };
         let endpoint = &upstream.endpoints[picked.index];

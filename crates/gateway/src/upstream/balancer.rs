@@ -8,9 +8,10 @@ use load_balancer::{InFlight, Outcome, Picker, Request};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::hash_key::{HashKey, Hashed};
+use super::hash_key::HashKey;
 use super::moment;
 use super::sticky::Sticky;
+use crate::auth::Subject;
 
 /// Picks endpoints of one upstream, for all workers.
 #[derive(Debug)]
@@ -53,7 +54,12 @@ impl Balancer {
     }
 
     /// The endpoint for `request` that is none of those that have been `tried`; none where all have been.
-    pub(crate) fn pick(&self, request: &Hashed<'_>, tried: &[u64], now: Instant) -> Option<Picked> {
+    pub(crate) fn pick(
+        &self,
+        request: &Subject<'_>,
+        tried: &[u64],
+        now: Instant,
+    ) -> Option<Picked> {
         let hash_key = self.hash_key.as_ref();
         let sticky = self.sticky.as_ref();
         let now = moment(now);

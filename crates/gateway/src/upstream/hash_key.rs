@@ -1,13 +1,11 @@
 //! What consistent hashing goes by.
 
 use std::hash::{BuildHasher, Hash};
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use foldhash::fast::FixedState;
-use http::request;
 
-use crate::auth::{ClaimPath, Identity, Place};
+use crate::auth::{ClaimPath, Place, Subject};
 
 /// The part of a request that decides its endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,19 +20,9 @@ pub(crate) enum HashKey {
     Claim(ClaimPath),
 }
 
-/// A request, as far as hashing looks at it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Hashed<'a> {
-    pub(crate) head: &'a request::Parts,
-    /// Normalised.
-    pub(crate) path: &'a str,
-    pub(crate) client: IpAddr,
-    pub(crate) identity: Option<&'a Identity>,
-}
-
 impl HashKey {
     /// The hash of what `request` has; none where it has nothing. The same in all gateways and after each start.
-    pub(crate) fn hash(&self, request: &Hashed<'_>) -> Option<u64> {
+    pub(crate) fn hash(&self, request: &Subject<'_>) -> Option<u64> {
         Some(match self {
             Self::Address => hash(request.client.to_canonical()),
             Self::Path => hash(request.path),

@@ -17,7 +17,7 @@ mod target;
 
 pub(crate) use balancer::{Balancer, Picked};
 pub(crate) use guard::{Guard, GuardScope, Permit};
-pub(crate) use hash_key::{HashKey, Hashed};
+pub(crate) use hash_key::HashKey;
 pub(crate) use health_check::{Check, HealthCheck};
 pub(crate) use keeper::keep;
 pub(crate) use moment::moment;

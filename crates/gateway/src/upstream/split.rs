@@ -2,8 +2,8 @@
 
 use http::request;
 
-use super::hash_key::{HashKey, Hashed};
-use crate::auth::Place;
+use super::hash_key::HashKey;
+use crate::auth::{Place, Subject};
 
 /// Which upstream each request of a route goes to.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl std::str::FromStr for Condition {
 
 impl Split {
     /// The upstream for `request`, an index; none where no share has a weight.
-    pub(crate) fn choose(&self, request: &Hashed<'_>) -> Option<usize> {
+    pub(crate) fn choose(&self, request: &Subject<'_>) -> Option<usize> {
         let asked = self
             .overrides
             .iter()
@@ -122,7 +122,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        split.choose(&Hashed {
+        split.choose(&Subject {
             head: &head,
             path: "/",
             client: [127, 0, 0, 1].into(),

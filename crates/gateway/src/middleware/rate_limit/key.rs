@@ -5,23 +5,11 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use http::HeaderMap;
 
 use super::counter_name::first_bits;
 use super::limit::{Part, RateLimit};
-use crate::auth::Identity;
+use crate::auth::{Identity, Subject};
 use crate::router::ParameterPlace;
-
-/// Whom a request is from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Subject<'a> {
-    pub(crate) address: IpAddr,
-    pub(crate) headers: &'a HeaderMap,
-    /// Normalised.
-    pub(crate) path: &'a str,
-    /// Who it is from, once that is known.
-    pub(crate) identity: Option<&'a Identity>,
-}
 
 /// A client, as one limit knows it.
 #[derive(Clone, Copy)]
@@ -61,7 +49,7 @@ impl Key<'_> {
             let value = match part {
                 Part::Address => None,
                 Part::Header(name) => {
-                    let value = subject.headers.get(name);
+                    let value = subject.head.headers.get(name);
                     value.map(|value| Value::Field(value.as_bytes()))
                 }
                 Part::Parameter(_) => {
@@ -73,7 +61,7 @@ impl Key<'_> {
                 }
             };
             value
-                .unwrap_or(Value::Address(self.subject.address))
+                .unwrap_or(Value::Address(self.subject.client))
                 .spell(&mut take);
         }
     }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use rate_limiter::{Decision, Limiter};
 use tokio::time::Instant;
 
-use super::key::{Key, Subject};
+use super::key::Key;
 use super::limit::{RateLimit, RouteLimits};
 use super::told::RateLimitFields;
 use super::verdict::Verdict;
+use crate::auth::Subject;
 
 /// All limits, and what has been counted in this process.
 #[derive(Debug)]
@@ -100,7 +101,7 @@ impl RateLimits {
                 parameters: &of_route.parameters,
                 subject,
             })
-            .filter(|key| !key.limit.exempts(key.subject.address))
+            .filter(|key| !key.limit.exempts(key.subject.client))
     }
 
     pub(super) fn since_epoch(&self, now: Instant) -> Duration {

@@ -18,7 +18,6 @@ pub(crate) use limits::RateLimits;
 pub(crate) use told::RateLimitFields;
 
 pub(crate) use counter_name::{Owner, counter_name};
-pub(crate) use key::Subject;
 pub(crate) use store::{Failure, Fallback, Store, StoreHealth, keep};
 pub(crate) use verdict::Verdict;
 

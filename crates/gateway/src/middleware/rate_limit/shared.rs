@@ -10,11 +10,12 @@ use std::time::Duration;
 use rate_limiter::Decision;
 use tokio::time::Instant;
 
-use super::key::{Key, Subject};
+use super::key::Key;
 use super::limit::{OnError, RouteLimits, Shared};
 use super::limits::{Outlook, RateLimits};
 use super::store::{Ask, Fallback, Intent, Store};
 use super::verdict::Verdict;
+use crate::auth::Subject;
 
 /// How a limit takes a request.
 enum Standing {

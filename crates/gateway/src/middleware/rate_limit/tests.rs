@@ -5,7 +5,7 @@ use rate_limiter::Policy;
 use tokio::time::Instant;
 
 use super::*;
-use crate::auth::{Claims, Identity};
+use crate::auth::{Claims, Identity, Subject};
 use crate::router::PathPattern;
 
 fn limit(name: &str, limit: u32) -> RateLimit {
@@ -58,10 +58,11 @@ impl Route {
 
     /// Whether somebody who is known passes.
     fn passes_as(&self, address: &str, identity: Option<&Identity>) -> bool {
+        let (head, ()) = http::Request::new(()).into_parts();
         let subject = Subject {
-            address: address.parse().unwrap(),
-            headers: &HeaderMap::new(),
+            head: &head,
             path: "/tenants/acme",
+            client: address.parse().unwrap(),
             identity,
         };
         let verdict = self.limits.count(&self.route, &subject, self.now);
@@ -69,14 +70,15 @@ impl Route {
     }
 
     fn verdict_at(&self, path: &str, address: &str, fields: &[(&str, &str)]) -> Verdict {
-        let headers = fields
+        let (mut head, ()) = http::Request::new(()).into_parts();
+        head.headers = fields
             .iter()
             .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
             .collect();
         let subject = Subject {
-            address: address.parse().unwrap(),
-            headers: &headers,
+            head: &head,
             path,
+            client: address.parse().unwrap(),
             identity: None,
         };
         self.limits.count(&self.route, &subject, self.now)
