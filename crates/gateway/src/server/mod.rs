@@ -191,12 +191,14 @@ fn keep_keys_fresh(snapshot: &Snapshot) -> Result<(), StartError> {
 
 /// Checks endpoints and keeps balancers up to date, in the background.
 fn keep_upstreams(snapshot: &Arc<Snapshot>) -> Result<(), StartError> {
-    let client = http_client::new()?;
+    // It takes a while to read the system's certificates.
+    let checks = snapshot.upstreams.iter().any(|it| it.health.is_some());
+    let client = checks.then(http_client::new).transpose()?;
     for index in 0..snapshot.upstreams.len() {
         let (snapshot, client) = (Arc::clone(snapshot), client.clone());
         supervisor::supervise("an upstream", move || {
             let (snapshot, client) = (Arc::clone(&snapshot), client.clone());
-            async move { upstream::keep(&snapshot.upstreams[index], &client).await }
+            async move { upstream::keep(&snapshot.upstreams[index], client.as_ref()).await }
         });
     }
     Ok(())

@@ -28,11 +28,13 @@ pub(crate) enum Check {
     Tcp,
 }
 
-/// Checks one endpoint, an index, for as long as it is polled.
-pub(super) async fn watch(upstream: &Upstream, endpoint: usize, client: &reqwest::Client) {
-    let (Some(check), Some(checked)) = (&upstream.health, upstream.endpoints.get(endpoint)) else {
-        return std::future::pending().await;
-    };
+/// Checks one endpoint, which has this index, for as long as it is polled.
+pub(super) async fn watch(
+    upstream: &Upstream,
+    check: &HealthCheck,
+    (endpoint, checked): (usize, &Endpoint),
+    client: &reqwest::Client,
+) {
     let mut health = Health::default();
     loop {
         let probed = timeout(check.timeout, probe(&check.check, checked, client)).await;
