@@ -1,5 +1,7 @@
 //! API keys, passwords, and the tokens that they are exchanged for.
 
+use std::process::ExitStatus;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -150,15 +152,21 @@ async fn a_password_is_its_consumers() {
     );
 }
 
+/// What `check` says of this consumers file, and how it ends.
+async fn checked(file: &str) -> (ExitStatus, String) {
+    let (status, _, error) = gateway()
+        .file("consumers.json", file)
+        .env("CONSUMERS_FILE", "consumers.json")
+        .argument("check")
+        .finish()
+        .await;
+    (status, error)
+}
+
 #[tokio::test]
 async fn a_consumers_file_that_is_no_object_is_told() {
     for file in ["[]", "\"text\"", "7", "null"] {
-        let (status, _, error) = gateway()
-            .file("consumers.json", file)
-            .env("CONSUMERS_FILE", "consumers.json")
-            .argument("check")
-            .finish()
-            .await;
+        let (status, error) = checked(file).await;
         assert_eq!(status.code(), Some(1), "{file}: {error}");
         assert!(error.contains("consumers.json:1:1: "), "{file}: {error}");
     }
@@ -185,12 +193,7 @@ async fn a_token_in_the_query_does_not_reach_the_backend_in_another_spelling() {
 #[tokio::test]
 async fn mistakes_in_the_consumers_file_are_told_with_their_places() {
     let file = "{ \"consumers\": [\n  { \"name\": \"a\", \"keys\": [{ \"id\": \"1\", \"hash\": \"x\" }] },\n  { \"nam\": \"b\" }\n] }";
-    let (status, _, error) = gateway()
-        .file("consumers.json", file)
-        .env("CONSUMERS_FILE", "consumers.json")
-        .argument("check")
-        .finish()
-        .await;
+    let (status, error) = checked(file).await;
     assert_eq!(status.code(), Some(1));
     for part in [
         "consumers.json:2:48: must be \"hmac-sha256:\"",

@@ -76,6 +76,21 @@ fn policy() -> Policy {
     }
 }
 
+fn breaker_of(policy: &Policy) -> Arc<Breaker> {
+    Arc::new(Breaker::new(policy).unwrap())
+}
+
+/// Opens when so large a part of at least two calls has failed, in a window that so many threads have counters in.
+fn by_ratio(failure_ratio: f64, threads: usize) -> Policy {
+    Policy {
+        consecutive_failures: None,
+        failure_ratio: Some(failure_ratio),
+        minimum_calls: 2,
+        threads,
+        ..policy()
+    }
+}
+
 fn open(breaker: &Breaker) {
     for _ in 0..2 {
         breaker.try_acquire(START).unwrap().failure(START);
@@ -115,7 +130,7 @@ fn free(breaker: &Breaker, now: Duration) -> usize {
 #[test]
 fn exactly_the_permitted_number_passes_half_open() {
     check(|| {
-        let breaker = Arc::new(Breaker::new(&policy()).unwrap());
+        let breaker = breaker_of(&policy());
         open(&breaker);
         let passed = run(3, &breaker, |_, breaker| {
             // No verdict, and no end: the place stays taken.
@@ -133,7 +148,7 @@ fn exactly_the_permitted_number_passes_half_open() {
 #[test]
 fn trials_without_a_verdict_give_their_places_back() {
     check_within(2, || {
-        let breaker = Arc::new(Breaker::new(&policy()).unwrap());
+        let breaker = breaker_of(&policy());
         open(&breaker);
         run(3, &breaker, |_, breaker| {
             drop(breaker.try_acquire(OVER));
@@ -145,7 +160,7 @@ fn trials_without_a_verdict_give_their_places_back() {
 #[test]
 fn a_place_is_given_back_once_whatever_the_other_trial_does() {
     check_within(2, || {
-        let breaker = Arc::new(Breaker::new(&policy()).unwrap());
+        let breaker = breaker_of(&policy());
         open(&breaker);
         let changes = run(3, &breaker, |number, breaker| {
             let permit = breaker.try_acquire(OVER).ok()?;
@@ -173,13 +188,10 @@ fn a_place_is_given_back_once_whatever_the_other_trial_does() {
 #[test]
 fn of_two_verdicts_that_decide_one_decides() {
     check(|| {
-        let breaker = Arc::new(
-            Breaker::new(&Policy {
-                successes: 1,
-                ..policy()
-            })
-            .unwrap(),
-        );
+        let breaker = breaker_of(&Policy {
+            successes: 1,
+            ..policy()
+        });
         open(&breaker);
         let trials = Arc::new([(); 2].map(|()| breaker.try_acquire_owned(OVER).unwrap()));
         let [one, other] = Arc::into_inner(trials).unwrap();
@@ -198,13 +210,10 @@ fn of_two_verdicts_that_decide_one_decides() {
 #[test]
 fn no_failure_in_a_row_is_lost() {
     check(|| {
-        let breaker = Arc::new(
-            Breaker::new(&Policy {
-                consecutive_failures: Some(3),
-                ..policy()
-            })
-            .unwrap(),
-        );
+        let breaker = breaker_of(&Policy {
+            consecutive_failures: Some(3),
+            ..policy()
+        });
         let changes = run(3, &breaker, |_, breaker| {
             breaker.try_acquire(START).unwrap().failure(START)
         });
@@ -216,7 +225,7 @@ fn no_failure_in_a_row_is_lost() {
 #[test]
 fn a_success_ends_the_row_or_comes_before_it() {
     check(|| {
-        let breaker = Arc::new(Breaker::new(&policy()).unwrap());
+        let breaker = breaker_of(&policy());
         breaker.try_acquire(START).unwrap().failure(START);
         let changes = run(2, &breaker, |number, breaker| {
             let permit = breaker.try_acquire(START).ok()?;
@@ -239,16 +248,7 @@ fn a_success_ends_the_row_or_comes_before_it() {
 #[test]
 fn failures_of_two_threads_do_not_overlook_each_other() {
     check(|| {
-        let breaker = Arc::new(
-            Breaker::new(&Policy {
-                consecutive_failures: None,
-                failure_ratio: Some(1.0),
-                minimum_calls: 2,
-                threads: 2,
-                ..policy()
-            })
-            .unwrap(),
-        );
+        let breaker = breaker_of(&by_ratio(1.0, 2));
         let changes = run(2, &breaker, |_, breaker| {
             breaker.try_acquire(START).unwrap().failure(START)
         });
@@ -260,16 +260,7 @@ fn failures_of_two_threads_do_not_overlook_each_other() {
 #[test]
 fn a_ratio_is_never_higher_than_it_was() {
     check(|| {
-        let breaker = Arc::new(
-            Breaker::new(&Policy {
-                consecutive_failures: None,
-                failure_ratio: Some(0.6),
-                minimum_calls: 2,
-                threads: 1,
-                ..policy()
-            })
-            .unwrap(),
-        );
+        let breaker = breaker_of(&by_ratio(0.6, 1));
         // One call succeeds before each that fails: at most one half has failed at any time.
         let changes = run(2, &breaker, |_, breaker| {
             breaker.try_acquire(START).ok()?.success(START);
@@ -284,16 +275,7 @@ fn a_ratio_is_never_higher_than_it_was() {
 #[test]
 fn a_sum_that_has_a_failure_has_all_calls_before_it() {
     check(|| {
-        let breaker = Arc::new(
-            Breaker::new(&Policy {
-                consecutive_failures: None,
-                failure_ratio: Some(0.6),
-                minimum_calls: 2,
-                threads: 2,
-                ..policy()
-            })
-            .unwrap(),
-        );
+        let breaker = breaker_of(&by_ratio(0.6, 2));
         breaker.try_acquire(START).unwrap().success(START);
         // A success with the counters of one thread, and then a failure with those of the other.
         let changes = run(2, &breaker, |number, breaker| {
@@ -311,16 +293,7 @@ fn a_sum_that_has_a_failure_has_all_calls_before_it() {
 #[test]
 fn a_failure_counts_where_its_call_counts_or_nowhere() {
     check(|| {
-        let breaker = Arc::new(
-            Breaker::new(&Policy {
-                consecutive_failures: None,
-                failure_ratio: Some(0.6),
-                minimum_calls: 2,
-                threads: 1,
-                ..policy()
-            })
-            .unwrap(),
-        );
+        let breaker = breaker_of(&by_ratio(0.6, 1));
         // One sleeps for a whole window, of 10 seconds, wherever it stands; then its bucket is the other's.
         let changes = run(2, &breaker, |number, breaker| {
             if number == 0 {
@@ -336,7 +309,7 @@ fn a_failure_counts_where_its_call_counts_or_nowhere() {
 
 /// A failure that began in one closed time arrives while the breaker goes through open and half-open to the next.
 fn late_failure(policy: &Policy) {
-    let breaker = Arc::new(Breaker::new(policy).unwrap());
+    let breaker = breaker_of(policy);
     let late = breaker.try_acquire_owned(START).unwrap();
     let handle = thread::spawn(move || {
         sync::set_thread_number(0);
@@ -378,20 +351,14 @@ fn a_late_failure_does_not_count_in_the_next_row() {
 #[test]
 fn a_late_failure_does_not_count_in_the_next_window() {
     check_within(2, || {
-        late_failure(&Policy {
-            consecutive_failures: None,
-            failure_ratio: Some(1.0),
-            minimum_calls: 2,
-            threads: 1,
-            ..policy()
-        });
+        late_failure(&by_ratio(1.0, 1));
     });
 }
 
 #[test]
 fn what_an_operator_forces_stays_forced() {
     check(|| {
-        let breaker = Arc::new(Breaker::new(&policy()).unwrap());
+        let breaker = breaker_of(&policy());
         breaker.try_acquire(START).unwrap().failure(START);
         let changes = run(2, &breaker, |number, breaker| {
             if number == 0 {

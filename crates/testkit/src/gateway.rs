@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::folder::Folder;
+use crate::process::signal;
 use crate::{Client, within};
 
 /// How the program is to be started.
@@ -244,11 +245,7 @@ impl Gateway {
 
     /// Sends a signal: `TERM`, `INT`.
     pub async fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.pid().to_string()])
-            .status()
-            .await;
-        assert!(status.expect("kill").success());
+        signal(&self.child, name).await;
     }
 
     /// Waits for its end.

@@ -14,6 +14,7 @@ mod gateway;
 pub mod load;
 mod message;
 mod port;
+mod process;
 mod redis;
 
 pub use backend::{Backend, Connection};

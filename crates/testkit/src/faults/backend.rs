@@ -118,7 +118,7 @@ impl FaultyBackend {
     /// When it is not running.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.as_ref().expect("a running backend").pid()
+        self.running().pid()
     }
 
     /// Ends it at once, without a word to its clients.
@@ -137,20 +137,16 @@ impl FaultyBackend {
 
     /// Stops the process, though its connections stay; the kernel takes new ones for it, and nobody answers.
     pub async fn freeze(&self) {
-        self.child
-            .as_ref()
-            .expect("a running backend")
-            .signal("STOP")
-            .await;
+        self.running().signal("STOP").await;
     }
 
     /// Lets a frozen process go on.
     pub async fn thaw(&self) {
-        self.child
-            .as_ref()
-            .expect("a running backend")
-            .signal("CONT")
-            .await;
+        self.running().signal("CONT").await;
+    }
+
+    fn running(&self) -> &Child {
+        self.child.as_ref().expect("a running backend")
     }
 
     /// What it has executed since it was first started, `/health` aside.

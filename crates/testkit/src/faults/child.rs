@@ -1,11 +1,11 @@
 //! A process that is told things over its standard input, and answers each by a line.
 
-use std::io::ErrorKind;
 use std::process::{ExitStatus, Stdio};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child as Process, ChildStdin, ChildStdout, Command};
 
+use crate::process::{signal, spawn};
 use crate::within;
 
 /// A running process; it goes with this value.
@@ -19,15 +19,8 @@ pub(super) struct Child {
 impl Child {
     /// Starts it; `cure` is said when the program is not there.
     pub(super) fn start(command: &mut Command, cure: &str) -> Self {
-        let command = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
-        let mut process = match command.spawn() {
-            Ok(process) => process,
-            Err(error) if error.kind() == ErrorKind::NotFound => panic!("{cure}"),
-            Err(error) => panic!("{command:?}: {error}"),
-        };
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = spawn(command, cure);
         let input = process.stdin.take().expect("standard input");
         let output = process.stdout.take().expect("standard output");
         Self {
@@ -55,11 +48,7 @@ impl Child {
     }
 
     pub(super) async fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.pid().to_string()])
-            .status()
-            .await;
-        assert!(status.expect("kill").success());
+        signal(&self.process, name).await;
     }
 
     pub(super) async fn exit(&mut self) -> ExitStatus {

@@ -6,7 +6,6 @@ mod sentinel;
 pub use cluster::RedisCluster;
 pub use sentinel::RedisWithSentinel;
 
-use std::io::ErrorKind;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio::process::{Child, Command};
 
 use crate::folder::Folder;
 use crate::port::free_port;
+use crate::process::{signal, spawn};
 use crate::within;
 
 const IN_MEMORY: [&str; 4] = ["--bind", "127.0.0.1", "--save", ""];
@@ -57,20 +57,14 @@ impl Redis {
 
     /// Starts it where it was, with nothing of what it knew.
     pub async fn restart(&mut self) {
-        let child = Command::new("redis-server")
+        let mut command = Command::new("redis-server");
+        command
             .args(&self.arguments)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
-        self.child = match child {
-            Ok(child) => Some(child),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                panic!("redis-server is missing: apt-get install redis-server")
-            }
-            Err(error) => panic!("redis-server: {error}"),
-        };
+            .stdout(Stdio::null());
+        let cure = "redis-server is missing: apt-get install redis-server";
+        self.child = Some(spawn(&mut command, cure));
         self.wait_for(&["PING"], |answer| answer == "PONG").await;
     }
 
@@ -105,16 +99,7 @@ impl Redis {
     }
 
     async fn signal(&self, name: &str) {
-        let pid = self
-            .child
-            .as_ref()
-            .and_then(Child::id)
-            .expect("a running server");
-        let status = Command::new("kill")
-            .args(["-s", name, &pid.to_string()])
-            .status()
-            .await;
-        assert!(status.expect("kill").success());
+        signal(self.child.as_ref().expect("a running server"), name).await;
     }
 
     /// The answer to a command, as `redis-cli` shows it.
