@@ -1,29 +1,28 @@
 //! Rules in the Common Expression Language: `require` of a route.
 //!
 //! An expression says yes or no to a request. It sees `claims`, `method`, `path` (in its one form) and `headers` (by
-//! lower-case name, the values of one name joined by commas). It has no loops but those over what is in a claim, so
-//! that it always ends. Whatever is not `true` is a no, and so is an error: a claim that is not there.
+//! lower-case name, the values of one name joined by commas). It has no loops but those over what is in a claim, and few
+//! in one another, so that it always ends soon. Whatever is not `true` is a no, and so is an error: a claim that is not there.
+
+mod check;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
-use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::extractors::This;
 use cel::objects::Key;
 use cel::{Context, Env, Program, Value};
 use http::request;
 use regex::Regex;
 
+use self::check::check;
 use super::identity::Identity;
 use crate::router::path::names;
 
 /// The standard functions, once for all rules.
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
-/// What a rule may speak of.
-const VARIABLES: [&str; 4] = ["claims", "method", "path", "headers"];
-
 /// Patterns that are kept; rules may make them up from claims.
 const MOST_PATTERNS: usize = 256;
 
@@ -60,21 +59,7 @@ impl Rule {
                 Some(error) => format!("is not an expression: {}", error.msg),
                 None => "is not an expression".to_owned(),
             })?;
-        let unknown: Vec<String> = {
-            let references = program.references();
-            let mut unknown = references.variables();
-            let mut bound = Vec::new();
-            bind(program.expression(), &mut bound);
-            unknown.retain(|name| !VARIABLES.contains(name) && !bound.contains(name));
-            unknown.sort_unstable();
-            unknown.into_iter().map(str::to_owned).collect()
-        };
-        if let Some(name) = unknown.first() {
-            return Err(format!(
-                "speaks of \"{name}\"; there are {}",
-                VARIABLES.join(", ")
-            ));
-        }
+        check(program.expression())?;
         let needs_headers = program.references().has_variable("headers");
         let needs_matches = program.references().has_function("matches");
         Ok(Self {
@@ -121,44 +106,6 @@ fn matches(
             .map(|regex| regex.is_match(&text))
             .ok_or_else(|| cel::ExecutionError::function_error("matches", "not a pattern"))
     })
-}
-
-/// Adds the names that the loops in `expression` give to what they go over, as in `claims.groups.exists(g, g == 'a')`.
-fn bind<'a>(expression: &'a IdedExpr, bound: &mut Vec<&'a str>) {
-    let mut inner: Vec<&IdedExpr> = Vec::new();
-    match &expression.expr {
-        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => {}
-        Expr::Select(select) => inner.push(&select.operand),
-        Expr::List(list) => inner.extend(&list.elements),
-        Expr::Call(call) => inner.extend(call.target.as_deref().into_iter().chain(&call.args)),
-        Expr::Map(map) => {
-            inner.extend(map.entries.iter().flat_map(|entry| parts(&entry.expr)));
-        }
-        Expr::Struct(object) => {
-            inner.extend(object.entries.iter().flat_map(|entry| parts(&entry.expr)));
-        }
-        Expr::Comprehension(each) => {
-            bound.push(&each.iter_var);
-            bound.extend(each.iter_var2.as_deref());
-            inner.extend([
-                &each.iter_range,
-                &each.accu_init,
-                &each.loop_cond,
-                &each.loop_step,
-                &each.result,
-            ]);
-        }
-    }
-    for expression in inner {
-        bind(expression, bound);
-    }
-}
-
-fn parts(entry: &EntryExpr) -> Vec<&IdedExpr> {
-    match entry {
-        EntryExpr::StructField(field) => vec![&field.value],
-        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
-    }
 }
 
 /// JSON as rules read it.
@@ -246,7 +193,15 @@ mod tests {
             "method == 'POST' && path == '/users/' + claims.sub",
             "path.matches('^/users/[a-z]+$')",
             "headers['x-tenant'] == 'one' && headers.accept == 'a, b'",
-            "size(claims.groups) == 2",
+            "size(claims.groups) == 2 && claims.groups.size() == 2",
+            "claims.groups.exists_one(g, g == 'staff') && claims.groups.all(g, size(g) == 5)",
+            "claims.groups.exists(a, claims.groups.exists(b, a != b))",
+            "claims.groups.filter(g, g != 'board').map(g, g + '!') == ['staff!']",
+            "method == 'GET' ? claims.admin : claims.age > 40",
+            "bool('true') && int('4') == 4 && string(claims.age) == '42' && !bool(string(false))",
+            "matches(path, 'users') && claims.sub.contains('nn') && dyn(claims.admin)",
+            "claims.?email.orValue('none') == 'none' && !claims.?email.hasValue()",
+            "{'anna': 1}[claims.sub] == 1 && claims.groups[0] == 'staff'",
         ] {
             assert!(allows(rule), "{rule}");
         }
@@ -282,7 +237,6 @@ mod tests {
             "claims.sub == 'bert'",
             "claims.other == 'x'",
             "claims.sub",
-            "1",
             "claims.age > 'x'",
             "headers['x-other'] == ''",
             "1 / 0 == 1",
@@ -301,6 +255,39 @@ mod tests {
             (
                 "claim.sub == 'a'",
                 "speaks of \"claim\"; there are claims, method, path, headers",
+            ),
+            ("clams(path)", "calls \"clams\"; there are bool,"),
+            ("path.lowerAscii() == '/a'", "calls \"lowerAscii\""),
+            (
+                "path.startsWith()",
+                "calls \"startsWith\" with 0 arguments; it takes 1",
+            ),
+            (
+                "startsWith(path, '/a')",
+                "calls \"startsWith\" with nothing before it",
+            ),
+            ("path.int() == 1", "calls \"int\" with something before it"),
+            (
+                "path.matches('[')",
+                "has a pattern that is none, \"[\": unclosed",
+            ),
+            (
+                "claims.groups.exists(g, g.matches('('))",
+                "has a pattern that is none",
+            ),
+            ("1", "is never true"),
+            ("'text'", "is never true"),
+            ("1 + 1", "is never true"),
+            ("path", "is never true"),
+            ("method == 'GET' ? 'yes' : 'no'", "is never true"),
+            ("claims.groups.map(g, g)", "is never true"),
+            ("size(claims.groups)", "is never true"),
+            ("claims.admin && 'yes'", "joins by && or ||"),
+            ("!path", "joins by && or ||"),
+            ("path ? true : false", "asks by ?"),
+            (
+                "claims.a.exists(a, claims.b.exists(b, claims.c.exists(c, a == b && b == c)))",
+                "has more than 2 loops in one another",
             ),
         ] {
             let error = Rule::parse(rule).unwrap_err();
