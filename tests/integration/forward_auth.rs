@@ -24,14 +24,17 @@ async fn the_service_is_told_of_the_request_and_tells_the_backend() {
     let backend = Backend::ok().await;
     let service =
         Backend::answering(*b"HTTP/1.1 204 Yes\r\nX-User: anna\r\nX-Other: x\r\n\r\n").await;
-    let forward =
-        json!({ "url": format!("{}/check", service.url()), "responseHeaders": ["X-User"] });
+    let forward = json!({ "url": format!("{}/check", service.url()), "responseHeaders": ["X-User"],
+                "requestHeaders": ["Authorization", "X-Real-IP"] });
     let gateway = started(&backend, &forward).await;
     let fields = [
         "Authorization: Bearer x",
         "X-Secret: s",
         "X-User: root",
         "X-Forwarded-Uri: /evil",
+        "X-Forwarded-Host: evil.example.com",
+        "X-Forwarded-Proto: https",
+        "X-Real-IP: 192.0.2.1",
     ];
     assert_eq!(get(&gateway, "/a/%41?b=c", &fields).await.status(), 200);
     let asked = service.last();
@@ -42,6 +45,9 @@ async fn the_service_is_told_of_the_request_and_tells_the_backend() {
     assert_eq!(asked.field("x-forwarded-method"), Some("GET"));
     assert_eq!(asked.field("x-forwarded-uri"), Some("/a/A?b=c"));
     assert_eq!(asked.field("x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(asked.field("x-forwarded-proto"), Some("http"));
+    assert_eq!(asked.field("x-forwarded-host"), Some("gateway.test"));
+    assert_eq!(asked.field("x-real-ip"), None);
     assert_eq!(asked.field("x-secret"), None);
     let seen = backend.last();
     assert_eq!(
@@ -89,7 +95,7 @@ async fn its_refusal_is_the_clients_answer() {
     ];
     for (status, field, name) in refusals {
         let service = Backend::answering(format!(
-            "HTTP/1.1 {status} No\r\n{field}\r\nContent-Length: 4\r\n\r\nwhy?"
+            "HTTP/1.1 {status} No\r\n{field}\r\nRetry-After: 7\r\nConnection: X-Hop\r\nX-Hop: 1\r\nContent-Length: 4\r\n\r\nwhy?"
         ))
         .await;
         let gateway = started(&backend, &json!({ "url": service.url() })).await;
@@ -97,6 +103,8 @@ async fn its_refusal_is_the_clients_answer() {
         assert_eq!((answer.status(), answer.text().as_str()), (status, "why?"));
         let expected = field.split_once(": ").unwrap().1;
         assert_eq!(answer.field(name), Some(expected));
+        assert_eq!(answer.field("retry-after"), Some("7"));
+        assert_eq!(answer.field("x-hop"), None);
     }
     assert!(backend.requests().is_empty());
 }

@@ -166,3 +166,23 @@ async fn preflights_need_no_token() {
     assert_eq!(client.response().await.status(), 401);
     assert!(backend.requests().is_empty());
 }
+
+#[tokio::test]
+async fn a_rule_does_not_see_what_only_a_proxy_may_say() {
+    let backend = Backend::ok().await;
+    let rule = "headers['x-real-ip'] == '10.0.0.1' || headers['x-forwarded-proto'] == 'https'";
+    let route = json!({ "path": "/", "targetURL": backend.url(), "auth": { "require": rule } });
+    let fields = ["X-Real-IP: 10.0.0.1", "X-Forwarded-Proto: https"];
+    let authorization = format!("Authorization: Bearer {}", token(&json!({})));
+    for (trusted, expected) in [("10.0.0.0/8", 403), ("127.0.0.0/8", 200)] {
+        let gateway = gateway()
+            .routes(&routes(std::slice::from_ref(&route)))
+            .env("JWT_SECRET", SECRET)
+            .env("TRUSTED_PROXIES", trusted)
+            .start()
+            .await;
+        let fields = [&fields[..], &[&authorization]].concat();
+        let answer = get(&gateway, "/", &fields).await;
+        assert_eq!(answer.status(), expected, "{trusted}");
+    }
+}

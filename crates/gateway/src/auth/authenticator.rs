@@ -40,6 +40,13 @@ pub(crate) struct Authenticator {
     client: Option<reqwest::Client>,
 }
 
+/// A request that may not pass.
+pub(crate) struct Refused {
+    /// Who it is from, where that is known.
+    pub(crate) identity: Option<Arc<Identity>>,
+    pub(crate) refusal: Refusal,
+}
+
 /// Why a client may not pass.
 enum Denial {
     /// For this reason.
@@ -72,9 +79,9 @@ impl Authenticator {
         &self,
         access: &Access,
         asked: &Asked<'_>,
-    ) -> Result<Option<Arc<Identity>>, Refusal> {
+    ) -> Result<Option<Arc<Identity>>, Refused> {
         let (mut furthest, mut answer) = (AuthError::Missing, None);
-        let (mut passed, mut forged) = (None, None);
+        let (mut passed, mut forged, mut known) = (None, None, None);
         for &kind in &access.kinds {
             if kind == Kind::Forward && passed.is_some() {
                 continue;
@@ -96,7 +103,11 @@ impl Authenticator {
             }
             let judged = shown.and_then(|shown| {
                 if let Some(identity) = &shown {
-                    access.judge(kind, identity, asked.head, asked.path)?;
+                    let judged = access.judge(kind, identity, asked.head, asked.path);
+                    if judged.is_err_and(AuthError::is_forbidden) {
+                        known = Some(Arc::clone(identity));
+                    }
+                    judged?;
                 }
                 Ok(shown)
             });
@@ -106,12 +117,16 @@ impl Authenticator {
                 Err(Denial::Decision(decision)) => answer = Some(decision),
             }
         }
-        match (passed, forged) {
-            (Some(identity), None) => Ok(identity),
+        let refusal = match (passed, forged) {
+            (Some(identity), None) => return Ok(identity),
             // The backend would see them beside the good ones, and might believe them.
-            (Some(_), Some(error)) => Err(refusal(access, error, None)),
-            (None, _) => Err(refusal(access, furthest, answer)),
-        }
+            (Some(_), Some(error)) => refusal(access, error, None),
+            (None, _) => refusal(access, furthest, answer),
+        };
+        Err(Refused {
+            identity: known.filter(|_| furthest.is_forbidden()),
+            refusal,
+        })
     }
 
     /// Forgets tokens and decisions whose time is over, and keys that have been withdrawn.

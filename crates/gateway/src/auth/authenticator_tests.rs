@@ -80,7 +80,7 @@ async fn admit(
             .unwrap_or_default()
             .into()),
         Err(refusal) => {
-            let answer = refusal.into_response("id");
+            let answer = refusal.refusal.into_response("id");
             let challenge = answer.headers().get("www-authenticate");
             Err((
                 answer.status().as_u16(),

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, LOCATION, SET_COOKIE, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, request};
 use reqwest::{Client, Url};
 use serde_json::Map;
@@ -21,6 +21,7 @@ use super::answer_body;
 use super::claims::Claims;
 use super::identity::{self, Identity};
 use super::known::Known;
+use crate::proxy::strip_answer;
 
 /// Larger answers lose their bodies.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -148,7 +149,12 @@ impl ForwardAuth {
             "x-forwarded-method",
             HeaderValue::from_str(head.method.as_str()).ok(),
         );
-        tell("x-forwarded-host", head.headers.get(HOST).cloned());
+        // Where it is there, a trusted proxy has written it.
+        let told = |name: &str| head.headers.get(name).cloned();
+        let proto = told("x-forwarded-proto").unwrap_or(HeaderValue::from_static("http"));
+        tell("x-forwarded-proto", Some(proto));
+        let host = told("x-forwarded-host").or_else(|| told("host"));
+        tell("x-forwarded-host", host);
         tell(
             "x-forwarded-for",
             HeaderValue::from_str(&asked.client.to_string()).ok(),
@@ -179,21 +185,13 @@ impl ForwardAuth {
         if !(status.is_redirection() || status.is_client_error()) {
             return Err(Undecided::Status(status.as_u16()));
         }
-        let mut headers = HeaderMap::new();
-        for name in [
-            CONTENT_TYPE,
-            WWW_AUTHENTICATE,
-            LOCATION,
-            SET_COOKIE,
-            CACHE_CONTROL,
-        ] {
-            for value in answer.headers().get_all(&name) {
-                headers.append(&name, value.clone());
-            }
-        }
+        let mut headers = answer.headers().clone();
+        strip_answer(&mut headers, false);
+        headers.remove(CONTENT_LENGTH);
         let body = answer_body::within(&mut answer, LARGEST_BODY).await?;
         if body.is_none() {
             headers.remove(CONTENT_TYPE);
+            headers.remove(CONTENT_ENCODING);
         }
         let answer = Answer {
             status,

@@ -62,8 +62,9 @@ impl<'a> Document<'a> {
             Ok(parsed) => match parsed.value {
                 Some(root) => document.root = root,
                 None => {
-                    return Err(document
-                        .finding(0, "the file is empty; write {\"routes\": []} for no routes"));
+                    return Err(
+                        document.finding(0, "the file is empty; there must be a JSON object in it")
+                    );
                 }
             },
             Err(error) => {

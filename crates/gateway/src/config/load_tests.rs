@@ -317,3 +317,58 @@ fn the_schema_files_hold_the_schemas() {
         "write the output of `api-gateway schema consumers` to configs/consumers.schema.json"
     );
 }
+
+#[test]
+fn a_service_has_no_backend_and_says_what_it_lacks() {
+    for (key, value) in [
+        ("upstream", "\"a\""),
+        ("retry", "{}"),
+        ("hedge", "{\"after\": 1}"),
+        ("forwardClaims", "{\"X-A\": \"sub\"}"),
+        ("preserveHost", "true"),
+        ("cacheable", "true"),
+        ("priority", "\"high\""),
+    ] {
+        let keys = format!("\"path\": \"/a\", \"service\": \"jwks\", \"{key}\": {value}");
+        refused(
+            &keys,
+            &format!("\"{key}\" means nothing where the gateway answers itself"),
+        );
+    }
+    let loaded = load_route("\"path\": \"/a\", \"service\": \"token\"").unwrap();
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("CONSUMERS_FILE"), "{warnings:?}");
+    assert!(
+        warnings[1].contains("JWT_SECRET is the documented default"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn keys_about_credentials_that_are_not_accepted_have_no_effect() {
+    for (auth, key) in [
+        ("{\"keyFrom\": [\"header:X-Key\"]}", "keyFrom"),
+        (
+            "{\"forward\": {\"url\": \"http://a\"}, \"tokenFrom\": [\"bearer\"]}",
+            "tokenFrom",
+        ),
+        (
+            "{\"forward\": {\"url\": \"http://a\"}, \"issuers\": [\"gateway\"]}",
+            "issuers",
+        ),
+        (
+            "{\"forward\": {\"url\": \"http://a\"}, \"audiences\": [\"a\"]}",
+            "audiences",
+        ),
+    ] {
+        let keys = format!("\"path\": \"/a\", \"targetURL\": \"http://a\", \"auth\": {auth}");
+        let loaded = load_route(&keys).unwrap();
+        let said = format!("\"{key}\" has no effect");
+        let found = loaded
+            .warnings
+            .iter()
+            .filter(|warning| warning.message.contains(&said));
+        assert_eq!(found.count(), 1, "{auth}");
+    }
+}

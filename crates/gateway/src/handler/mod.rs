@@ -27,7 +27,7 @@ use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::{AccessLog, Entry, Exchange};
 use crate::middleware::cors::{Cors, Preflight};
 use crate::middleware::rate_limit::{RouteLimits, Store, Verdict};
-use crate::middleware::{panics, request_id, security_headers, size_limit};
+use crate::middleware::{client_address, panics, request_id, security_headers, size_limit};
 use crate::proxy::{self, ClientSide, Forwarder, Mirrors, Pools, Routed};
 use crate::router::{Criteria, Found, path};
 
@@ -85,6 +85,9 @@ impl Handler {
             .settings
             .trusted_proxies
             .client(side.peer, &head.headers);
+        if !side.trusted {
+            client_address::distrust(&mut head.headers);
+        }
         let entry = Entry::begin(started, request_id, address, &head, &self.snapshot);
         let mut exchange = Exchange::new(&self.access_log, entry);
         let arrival = Arrival {
@@ -166,7 +169,6 @@ impl Handler {
             .await?;
         let body = limit_size(route, entry, body)?;
         let identity = self.authenticate(arrival, &path, route, entry).await?;
-        entry.set_identity(identity.clone());
         self.count(&limits.once_known, arrival, &path, entry, verdict)
             .await?;
         let upstream = match &route.destination {
@@ -317,7 +319,16 @@ impl Handler {
             client: arrival.address,
             now: self.clock.seconds(arrival.started),
         };
-        let admitted = self.authenticator.admit(access, &asked).await;
+        let admitted = match self.authenticator.admit(access, &asked).await {
+            Ok(identity) => {
+                entry.set_identity(identity.clone());
+                Ok(identity)
+            }
+            Err(refused) => {
+                entry.set_identity(refused.identity);
+                Err(refused.refusal)
+            }
+        };
         enforce(route, Policy::Auth, entry, admitted)
     }
 

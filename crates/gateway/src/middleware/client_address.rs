@@ -1,8 +1,8 @@
-//! Who the client is, when proxies may stand in between.
+//! Who the client is, when proxies may stand in between, and whose word is taken for that.
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 
 /// The chain of addresses that a request has come through, the client's first.
@@ -57,6 +57,37 @@ impl TrustedProxies {
             }
         }
     }
+}
+
+/// Takes off a request what speaks for a proxy: no proxy that is trusted has written it.
+pub(crate) fn distrust(headers: &mut HeaderMap) {
+    if !headers.keys().any(speaks_for_a_proxy) {
+        return;
+    }
+    let names: Vec<_> = headers
+        .keys()
+        .filter(|name| speaks_for_a_proxy(name))
+        .cloned()
+        .collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// Whether a request's field speaks for a proxy: which client, which address, which path it was. From anyone but a
+/// trusted proxy it is made up.
+pub(crate) fn speaks_for_a_proxy(name: &HeaderName) -> bool {
+    if name == header::VIA || name == header::FORWARDED {
+        return true;
+    }
+    let Some(name) = name.as_str().strip_prefix("x-") else {
+        return false;
+    };
+    name.starts_with("forwarded-")
+        || matches!(
+            name,
+            "real-ip" | "client-ip" | "original-url" | "rewrite-url"
+        )
 }
 
 /// An address, with or without a port.
@@ -121,6 +152,31 @@ mod tests {
             client("10.0.0.1", &["203.0.113.9, unknown, 10.0.0.2"]),
             "10.0.0.2"
         );
+    }
+
+    #[test]
+    fn what_speaks_for_a_proxy_is_taken_off_and_nothing_else() {
+        let names = [
+            "forwarded",
+            "via",
+            "x-forwarded-for",
+            "x-forwarded-anything",
+            "x-real-ip",
+            "x-client-ip",
+            "x-original-url",
+            "x-rewrite-url",
+            "x-forwarded",
+            "x-real-ip-of-mine",
+            "host",
+        ];
+        let mut headers: HeaderMap = names
+            .into_iter()
+            .map(|name| (HeaderName::from_static(name), "1".parse().unwrap()))
+            .collect();
+        distrust(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["host", "x-forwarded", "x-real-ip-of-mine"]);
     }
 
     #[test]

@@ -23,14 +23,8 @@ impl Nominated {
     }
 }
 
-/// Whether a client's field ends here, whatever the route: it is the gateway's to write, or speaks for a proxy that is
-/// not `trusted`.
-pub(super) fn ends_at_the_gateway(name: &HeaderName, trusted: bool) -> bool {
-    is_dropped_from_request(name) || (!trusted && speaks_for_a_proxy(name))
-}
-
-/// Whether a request's field is for this hop only, or rewritten for the next one by the code that writes the head.
-fn is_dropped_from_request(name: &HeaderName) -> bool {
+/// Whether a request's field ends here, whatever the route: it is for this hop only, or written anew for the next one.
+pub(crate) fn ends_at_the_gateway(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
         "connection"
@@ -55,19 +49,8 @@ fn is_dropped_from_request(name: &HeaderName) -> bool {
     )
 }
 
-/// Whether a request's field speaks for a proxy: which client, which address, which path it was. From anyone but a
-/// trusted proxy it is made up.
-fn speaks_for_a_proxy(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    name.starts_with("x-forwarded-")
-        || matches!(
-            name,
-            "forwarded" | "x-real-ip" | "x-client-ip" | "x-original-url" | "x-rewrite-url"
-        )
-}
-
 /// Takes the fields off an answer that are for the hop to the backend only.
-pub(super) fn strip_answer(headers: &mut HeaderMap, upgraded: bool) {
+pub(crate) fn strip_answer(headers: &mut HeaderMap, upgraded: bool) {
     // Most answers have nothing to lose, and a look at each name costs less than five look-ups.
     if !headers.keys().any(ends_here) {
         return;

@@ -61,7 +61,7 @@ pub(crate) async fn forward(
 ) -> Result<Response<Body>, Refusal> {
     let route = &forwarder.snapshot.routes[request.route];
     let exchange = Exchange::new(forwarder, request, route);
-    let body = trailers::gate(body, route, request.side);
+    let body = trailers::gate(body, route);
     let asked = exchange.ask(body, entry).await;
     entry.set_upstream_time(request.admitted.elapsed());
     if let Some(answer) = exchange.stand_in(&asked) {

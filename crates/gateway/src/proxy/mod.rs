@@ -17,6 +17,7 @@ mod retry;
 mod trailers;
 
 pub(crate) use attempt::Holds;
+pub(crate) use fields::{ends_at_the_gateway, strip_answer};
 pub(crate) use forward::{Forwarder, Routed, forward};
 pub(crate) use forwarded::ClientSide;
 pub(crate) use hedge::Hedge;

@@ -9,6 +9,7 @@ use super::fields::asks_for_websocket;
 use super::forwarded::ClientSide;
 use super::request_head::{RequestFraming, RequestHead};
 use crate::config::{Destination, Snapshot};
+use crate::middleware::client_address::distrust;
 use crate::router::{Criteria, Found, path};
 
 /// The head that the backend would get for a request from `peer` to `local`, whom nobody trusts to speak for others;
@@ -30,6 +31,7 @@ pub fn preview(
     *request.uri_mut() = received.target;
     *request.version_mut() = received.version;
     *request.headers_mut() = received.headers;
+    distrust(request.headers_mut());
     let (head, ()) = request.into_parts();
 
     let path = path::normalise(head.uri.path()).ok()?;

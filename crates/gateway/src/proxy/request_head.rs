@@ -88,9 +88,8 @@ impl RequestHead<'_> {
         push_field(out, &HOST, host.as_bytes());
         let nominated = Nominated::by(&head.headers);
         for (name, value) in &head.headers {
-            let dropped = ends_at_the_gateway(name, self.side.trusted)
-                || nominated.contain(name)
-                || route.withholds(name);
+            let dropped =
+                ends_at_the_gateway(name) || nominated.contain(name) || route.withholds(name);
             if dropped {
                 continue;
             }
@@ -116,10 +115,8 @@ impl RequestHead<'_> {
     /// The fields for the hop to the backend.
     fn push_hop(&self, out: &mut Vec<u8>) {
         // RFC 9110 §7.6.3: a gateway adds itself.
-        if self.side.trusted {
-            for via in self.head.headers.get_all(VIA) {
-                push_field(out, &VIA, via.as_bytes());
-            }
+        for via in self.head.headers.get_all(VIA) {
+            push_field(out, &VIA, via.as_bytes());
         }
         out.extend_from_slice(b"via: 1.1 api-gateway\r\n");
         match self.framing {

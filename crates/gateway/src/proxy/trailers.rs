@@ -13,8 +13,8 @@ use http_body::{Frame, SizeHint};
 use wire::{Body, BodyError};
 
 use super::fields::ends_at_the_gateway;
-use super::forwarded::ClientSide;
 use crate::config::Route;
+use crate::middleware::client_address::speaks_for_a_proxy;
 use crate::middleware::underscores::has_underscore;
 
 /// A request's body, without the trailers that are not forwarded.
@@ -22,18 +22,16 @@ struct Gated {
     body: Body,
     /// Where fields of the route are the gateway's to say, or to hide, no trailers are forwarded.
     all_withheld: bool,
-    trusted: bool,
 }
 
 /// The body as the backend of `route` may get it. Only bodies of unknown length can have trailers there.
-pub(super) fn gate(body: Body, route: &Route, side: &ClientSide) -> Body {
+pub(super) fn gate(body: Body, route: &Route) -> Body {
     if body.exact_length().is_some() {
         return body;
     }
     Body::boxed(Gated {
         body,
         all_withheld: route.withholds_any(),
-        trusted: side.trusted,
     })
 }
 
@@ -47,16 +45,19 @@ impl Gated {
         for (name, value) in trailers {
             // A map gives a name once for all of its values.
             last = name.or(last);
-            if let Some(name) = last.as_ref().filter(|name| self.keeps(name)) {
+            if let Some(name) = last.as_ref().filter(|name| Self::keeps(name)) {
                 kept.append(name, value);
             }
         }
         kept
     }
 
-    fn keeps(&self, name: &HeaderName) -> bool {
+    fn keeps(name: &HeaderName) -> bool {
         let credentials = name == AUTHORIZATION || name == COOKIE;
-        !(credentials || has_underscore(name) || ends_at_the_gateway(name, self.trusted))
+        !(credentials
+            || has_underscore(name)
+            || speaks_for_a_proxy(name)
+            || ends_at_the_gateway(name))
     }
 }
 

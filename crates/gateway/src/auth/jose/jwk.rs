@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{Algorithm, Compact, Key, KeyError};
@@ -14,6 +15,8 @@ const MOST_KEYS: usize = 100;
 #[derive(Debug, Default)]
 pub(crate) struct KeySet {
     keys: Vec<Key>,
+    /// Why others have been passed over.
+    pub(crate) passed_over: Vec<KeyError>,
 }
 
 #[derive(Deserialize)]
@@ -29,16 +32,21 @@ struct Jwk {
     e: Option<String>,
     x: Option<String>,
     y: Option<String>,
+    /// The private half.
+    d: Option<IgnoredAny>,
 }
 
 impl KeySet {
     /// A set of these.
     pub(crate) const fn new(keys: Vec<Key>) -> Self {
-        Self { keys }
+        Self {
+            keys,
+            passed_over: Vec::new(),
+        }
     }
 
-    /// The public keys of a JWK Set that can verify tokens. Others are passed over (RFC 7517 §5), and so are secrets: a
-    /// secret that has been published is none.
+    /// The public keys of a JWK Set that can verify tokens. Others are passed over (RFC 7517 §5), and so are secrets and
+    /// private keys: what has been published is no secret.
     ///
     /// # Errors
     /// When it is not a JWK Set.
@@ -49,10 +57,18 @@ impl KeySet {
         }
         let written: Written = serde_json::from_slice(text)
             .map_err(|_| KeyError::Malformed("not a JSON Web Key Set"))?;
-        let keys = written.keys.iter().take(MOST_KEYS);
-        Ok(Self::new(
-            keys.filter_map(|key| Key::from_jwk(key).ok()).collect(),
-        ))
+        // RFC 7517 §5.1: keys that are not understood are passed over, but keys they are.
+        if !written.keys.iter().all(Value::is_object) {
+            return Err(KeyError::Malformed("not a JSON Web Key Set"));
+        }
+        let mut set = Self::default();
+        for key in written.keys.iter().take(MOST_KEYS) {
+            match Key::from_jwk(key) {
+                Ok(key) => set.keys.push(key),
+                Err(error) => set.passed_over.push(error),
+            }
+        }
+        Ok(set)
     }
 
     /// How many keys can verify anything.
@@ -99,6 +115,9 @@ impl Key {
             .map_err(|_| KeyError::Malformed("a member is missing, or is no text"))?;
         if jwk.usage.as_deref().is_some_and(|usage| usage != "sig") {
             return Err(KeyError::Unsupported("its \"use\" is not \"sig\""));
+        }
+        if jwk.d.is_some() {
+            return Err(KeyError::Private);
         }
         let may_verify = |operations: &Vec<String>| operations.iter().any(|name| name == "verify");
         if !jwk.key_ops.as_ref().is_none_or(may_verify) {

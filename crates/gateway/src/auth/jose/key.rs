@@ -10,6 +10,9 @@ use aws_lc_rs::signature::{
 
 use super::Algorithm;
 
+/// Bytes of an RSA modulus of 2048 bits (RFC 7518 §3.3).
+pub(super) const SHORTEST_MODULUS: usize = 256;
+
 /// Why a key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum KeyError {
@@ -19,6 +22,12 @@ pub(crate) enum KeyError {
     /// A key of a kind that verifies nothing here.
     #[error("{0}")]
     Unsupported(&'static str),
+    /// A key that only its owner may have.
+    #[error("a private key; only its public half belongs here")]
+    Private,
+    /// An RSA key that can be broken.
+    #[error("an RSA key of less than 2048 bits")]
+    Short,
 }
 
 /// A key that verifies signatures. The algorithm is the key's, never the token's choice: this is where a public key
@@ -78,6 +87,9 @@ impl Key {
 
     /// An RSA key of a modulus and an exponent, both big-endian without leading zeros.
     pub(crate) fn rsa(algorithms: &[Algorithm], n: &[u8], e: &[u8]) -> Result<Self, KeyError> {
+        if n.len() < SHORTEST_MODULUS {
+            return Err(KeyError::Short);
+        }
         Self::of(algorithms, |method| {
             // The library names the key's parameters by their concrete type.
             let method = (method as &dyn std::any::Any).downcast_ref()?;

@@ -1,8 +1,10 @@
 //! Public keys in PEM (RFC 7468).
 
+use aws_lc_rs::signature::RsaSubjectPublicKey;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::key::SHORTEST_MODULUS;
 use super::{Algorithm, Key, KeyError};
 
 /// The public keys of a PEM text: `PUBLIC KEY` blocks of any kind, and `RSA PUBLIC KEY` ones.
@@ -20,9 +22,7 @@ pub(crate) fn public_keys(text: &str) -> Result<Vec<Key>, KeyError> {
                 ));
             }
             label if label.ends_with("PRIVATE KEY") => {
-                return Err(KeyError::Unsupported(
-                    "a private key; only its public half belongs here: openssl pkey -pubout",
-                ));
+                return Err(KeyError::Private);
             }
             _ => {}
         }
@@ -42,6 +42,11 @@ fn public_key(der: &[u8]) -> Result<Key, KeyError> {
         &[Algorithm::ES512],
         &[Algorithm::EdDSA],
     ];
+    // The library parses shorter keys too, and then never verifies anything with them.
+    let rsa = RsaSubjectPublicKey::from_der(der);
+    if rsa.is_ok_and(|key| key.modulus_len() < SHORTEST_MODULUS) {
+        return Err(KeyError::Short);
+    }
     let mut result = Err(KeyError::Malformed("not a key"));
     for algorithms in kinds {
         result = Key::public(algorithms, der);

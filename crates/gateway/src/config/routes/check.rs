@@ -75,12 +75,21 @@ pub(super) struct Check<'a> {
     pub(super) document: &'a Document<'a>,
     pub(super) index: usize,
     pub(super) findings: &'a mut Vec<Finding>,
+    pub(super) warnings: &'a mut Vec<Finding>,
 }
 
 impl Check<'_> {
     pub(super) fn say(&mut self, path: &[Step<'_>], message: &str) {
+        self.findings.push(self.about(path, message));
+    }
+
+    pub(super) fn warn(&mut self, path: &[Step<'_>], message: &str) {
+        self.warnings.push(self.about(path, message));
+    }
+
+    fn about(&self, path: &[Step<'_>], message: &str) -> Finding {
         let whole = [&[Step::Key("routes"), Step::Index(self.index)], path].concat();
-        self.findings.push(self.document.about(&whole, message));
+        self.document.about(&whole, message)
     }
 
     pub(super) fn route(
@@ -90,7 +99,7 @@ impl Check<'_> {
     ) -> Option<Checked> {
         let before = self.findings.len();
         let settings = shared.settings;
-        let service = self.service(&written);
+        let service = self.service(&written, shared);
         let path = PathPattern::parse(&written.path)
             .map_err(|error| self.say(&[Step::Key("path")], &error.to_string()));
         let hosts = self.hosts(written.hosts.as_deref().unwrap_or_default());
@@ -135,6 +144,10 @@ impl Check<'_> {
             );
         }
         let max_body_size = self.max_body_size(&written, settings);
+        if written.cacheable {
+            let message = "\"cacheable\" has no effect in this version";
+            self.warn(&[Step::Key("cacheable")], message);
+        }
         let (Ok(path), true) = (path, self.findings.len() == before) else {
             return None;
         };
@@ -173,32 +186,6 @@ impl Check<'_> {
                 .unwrap_or(settings.security_headers),
             shadowed,
         })
-    }
-
-    fn service(&mut self, written: &Written) -> Option<Service> {
-        let name = written.service.as_deref()?;
-        let services = [Service::Token, Service::Jwks, Service::Metadata];
-        let service = services.into_iter().find(|service| service.name() == name);
-        if service.is_none() {
-            let known = services.map(Service::name).join(", ");
-            let message = format!("\"{name}\" is not a service of the gateway; there are {known}");
-            self.say(&[Step::Key("service")], &message);
-        }
-        for (key, is_there) in [
-            ("targetURL", written.target_url.is_some()),
-            ("targets", written.targets.is_some()),
-            ("upstream", written.upstream.is_some()),
-            ("split", written.split.is_some()),
-            ("stripPrefix", written.strip_prefix.is_some()),
-            ("methods", written.methods.is_some()),
-        ] {
-            if is_there {
-                let message =
-                    format!("\"{key}\" means nothing where the gateway answers itself; remove it");
-                self.say(&[Step::Key(key)], &message);
-            }
-        }
-        service
     }
 
     fn priority(&mut self, written: Option<&str>) -> Priority {

@@ -43,9 +43,16 @@ pub(in crate::config) fn compile(
 ) -> Result<Compiled, Vec<Finding>> {
     let schema = super::schema_value();
     let mut findings = Structure::new(document, &schema).check();
-    let mut checked = Vec::new();
+    let (mut checked, mut warnings) = (Vec::new(), Vec::new());
     let root: Value = serde_json::from_str(document.text()).unwrap_or_default();
-    let issuers = Issuers::new(document, &root, settings, &credentials, &mut findings);
+    let issuers = Issuers::new(
+        document,
+        &root,
+        settings,
+        &credentials,
+        &mut findings,
+        &mut warnings,
+    );
     let upstreams = Upstreams::new(document, &root, settings, &mut findings);
     let mut shared = Shared {
         upstreams: &upstreams,
@@ -60,6 +67,7 @@ pub(in crate::config) fn compile(
                 document,
                 index,
                 findings: &mut findings,
+                warnings: &mut warnings,
             };
             checked.extend(check.route(written, &mut shared));
         }
@@ -80,7 +88,11 @@ pub(in crate::config) fn compile(
     });
     match router {
         Ok(router) if findings.is_empty() => {
-            let warnings = warnings(document, &router, &checked, settings);
+            warnings.extend(router.warnings().iter().map(|warning| {
+                let route = checked[warning.route].index;
+                about(document, route, "path", &warning.reason.to_string())
+            }));
+            warnings.sort_by_key(|finding| finding.position);
             let authority = authority(credentials, &issuers, &checked);
             Ok(Compiled {
                 snapshot: assemble(
@@ -132,46 +144,6 @@ fn check_names(document: &Document<'_>, routes: &[Checked], findings: &mut Vec<F
             findings.push(about(document, route.index, "name", &message));
         }
     }
-}
-
-fn warnings(
-    document: &Document<'_>,
-    router: &Router,
-    routes: &[Checked],
-    settings: &Settings,
-) -> Vec<Finding> {
-    let warn = |index, key, message: &str| about(document, index, key, message);
-    let mut warnings: Vec<Finding> = router
-        .warnings()
-        .iter()
-        .map(|warning| {
-            warn(
-                routes[warning.route].index,
-                "path",
-                &warning.reason.to_string(),
-            )
-        })
-        .collect();
-    for route in routes {
-        if let Some(message) = route.access.weakness {
-            warnings.push(warn(route.index, "requireAuth", message));
-        }
-        let is_url = settings.jwt.issuer.starts_with("https://");
-        if route.service == Some(Service::Metadata) && !is_url {
-            let message =
-                "JWT_ISSUER is not an https:// URL, as metadata must name it (RFC 8414 §2)";
-            warnings.push(warn(route.index, "service", message));
-        }
-        if route.cacheable {
-            warnings.push(warn(
-                route.index,
-                "cacheable",
-                "\"cacheable\" has no effect in this version",
-            ));
-        }
-    }
-    warnings.sort_by_key(|finding| finding.position);
-    warnings
 }
 
 fn authority(credentials: Credentials, issuers: &Issuers, routes: &[Checked]) -> Authority {

@@ -6,6 +6,7 @@ mod compile;
 mod cors;
 mod limit;
 mod rate_limits;
+mod service;
 mod upstreams;
 mod written;
 

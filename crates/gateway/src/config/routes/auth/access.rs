@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::{AUTHORIZATION, COOKIE, TRAILER};
 use reqwest::Url;
 
-use super::Issuers;
+use super::issuers::{Issuers, OURS};
 use super::written::{Auth, Forward, ForwardClaims};
 use crate::auth::{
     Access, ByPath, ForwardAuth, ForwardedClaim, Hidden, Issuer, Kind, OnError, Place, Rule,
 };
 use crate::config::document::Step;
 use crate::config::routes::check::Check;
+use crate::proxy::ends_at_the_gateway;
 
 const KEY: Step<'static> = Step::Key("auth");
 /// As in Envoy.
@@ -25,34 +26,12 @@ const KINDS: [(&str, Kind); 4] = [
     ("basic", Kind::Basic),
     ("forward", Kind::Forward),
 ];
-/// Fields that the gateway writes, or that delimit messages: no claim may stand in them.
-const OWN_FIELDS: [&str; 16] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-request-id",
-    "proxy-connection",
-];
-
 /// What a route asks, and what its backend learns.
 #[derive(Debug, Default)]
 pub(in crate::config::routes) struct CheckedAccess {
     pub(in crate::config::routes) access: Option<Access>,
     pub(in crate::config::routes) claims: Box<[ForwardedClaim]>,
     pub(in crate::config::routes) hidden: Hidden,
-    /// A warning: why others could make tokens for the route.
-    pub(in crate::config::routes) weakness: Option<&'static str>,
 }
 
 impl Check<'_> {
@@ -87,6 +66,12 @@ impl Check<'_> {
         } else {
             Vec::new()
         };
+        if own.iter().any(|issuer| &*issuer.name == OURS)
+            && let Some(message) = issuers.weakness()
+        {
+            self.warn(&[Step::Key("requireAuth")], message);
+        }
+        self.ineffective(&written, &kinds);
         if (accepts(Kind::Key) || accepts(Kind::Basic)) && issuers.consumers.is_none() {
             let message = "API keys and passwords are those of consumers; set CONSUMERS_FILE";
             self.say(&[KEY, Step::Key("accept")], message);
@@ -107,7 +92,6 @@ impl Check<'_> {
         CheckedAccess {
             claims: claims.into_iter().chain(told).collect(),
             hidden,
-            weakness: own.iter().find_map(|issuer| issuers.weakness(issuer)),
             access: Some(Access {
                 kinds,
                 token_places,
@@ -158,6 +142,23 @@ impl Check<'_> {
             );
         }
         kinds.into()
+    }
+
+    /// Says which keys are about credentials that are not accepted.
+    fn ineffective(&mut self, written: &Auth, kinds: &[Kind]) {
+        for (key, is_there, kind) in [
+            ("keyFrom", written.key_from.is_some(), Kind::Key),
+            ("tokenFrom", written.token_from.is_some(), Kind::Token),
+            ("issuers", written.issuers.is_some(), Kind::Token),
+            ("audiences", written.audiences.is_some(), Kind::Token),
+        ] {
+            if is_there && !kinds.contains(&kind) {
+                let needed = KINDS.iter().find(|(_, known)| *known == kind);
+                let needed = needed.map_or("", |(name, _)| name);
+                let message = format!("\"{key}\" has no effect: \"{needed}\" is not accepted");
+                self.warn(&[KEY, Step::Key(key)], &message);
+            }
+        }
     }
 
     fn issuers(&mut self, written: &Auth, issuers: &Issuers) -> Vec<Arc<Issuer>> {
@@ -274,7 +275,7 @@ impl Check<'_> {
     /// The name of a field that is not the gateway's to write.
     fn own_field(&mut self, at: &[Step<'_>], name: &str) -> Option<HeaderName> {
         match HeaderName::from_bytes(name.as_bytes()) {
-            Ok(name) if OWN_FIELDS.contains(&name.as_str()) => {
+            Ok(name) if name == TRAILER || ends_at_the_gateway(&name) => {
                 self.say(
                     at,
                     &format!("\"{name}\" is written by the gateway; choose another field"),

@@ -21,7 +21,7 @@ use crate::config::{Finding, Settings};
 
 const KEY: &str = "issuers";
 /// The name of ourselves as an issuer.
-const OURS: &str = "gateway";
+pub(super) const OURS: &str = "gateway";
 /// Where roles are said to be, if nothing else is.
 const ROLES: &str = "roles";
 /// As in Envoy.
@@ -48,6 +48,7 @@ impl Issuers {
         settings: &Settings,
         credentials: &Credentials,
         findings: &mut Vec<Finding>,
+        warnings: &mut Vec<Finding>,
     ) -> Self {
         let mut issuers = Self {
             consumers: credentials.consumers.clone(),
@@ -65,6 +66,7 @@ impl Issuers {
                 name,
                 folder,
                 findings: &mut *findings,
+                warnings: &mut *warnings,
             };
             // An issuer whose structure is wrong has its findings already.
             let issuer = Written::deserialize(value)
@@ -120,9 +122,9 @@ impl Issuers {
             .collect()
     }
 
-    /// Why tokens of `issuer` could be made by others: it is ourselves, by a secret that is known or can be found.
-    pub(super) fn weakness(&self, issuer: &Issuer) -> Option<&'static str> {
-        self.weakness.filter(|_| &*issuer.name == OURS)
+    /// Why tokens of ours could be made by others: the secret is known, or can be found.
+    pub(in crate::config::routes) fn weakness(&self) -> Option<&'static str> {
+        self.weakness
     }
 }
 
@@ -130,9 +132,7 @@ impl Issuers {
 fn weakness(settings: &Settings) -> Option<&'static str> {
     let jwt = &settings.jwt;
     if jwt.is_default() {
-        Some(
-            "JWT_SECRET is the documented default: anybody can make tokens for this route; set your own",
-        )
+        Some("JWT_SECRET is the documented default: anybody can make such tokens; set your own")
     } else if !jwt.secret.is_default() && jwt.secret.expose().len() < 32 {
         // RFC 7518 §3.2: a key for HS256 has 256 bits at least.
         Some(
@@ -167,12 +167,21 @@ struct IssuerCheck<'a> {
     name: &'a str,
     folder: &'a Path,
     findings: &'a mut Vec<Finding>,
+    warnings: &'a mut Vec<Finding>,
 }
 
 impl IssuerCheck<'_> {
     fn say(&mut self, path: &[Step<'_>], message: &str) {
+        self.findings.push(self.about(path, message));
+    }
+
+    fn warn(&mut self, path: &[Step<'_>], message: &str) {
+        self.warnings.push(self.about(path, message));
+    }
+
+    fn about(&self, path: &[Step<'_>], message: &str) -> Finding {
         let whole = [&[Step::Key(KEY), Step::Key(self.name)], path].concat();
-        self.findings.push(self.document.about(&whole, message));
+        self.document.about(&whole, message)
     }
 
     fn issuer(
@@ -245,6 +254,15 @@ impl IssuerCheck<'_> {
                     "\"keys\" and \"jwks\" stand together; use one of the two",
                 );
             }
+            for (key, is_there) in [
+                ("refresh", written.refresh.is_some()),
+                ("allowHttp", written.allow_http),
+            ] {
+                if is_there {
+                    let message = format!("\"{key}\" has no effect beside \"keys\"");
+                    self.warn(&[Step::Key(key)], &message);
+                }
+            }
             return self.keys_of_file(path, &algorithms).map(Keys::Fixed);
         }
         let refresh = self.refresh(written.refresh.as_ref());
@@ -277,8 +295,16 @@ impl IssuerCheck<'_> {
             .map_err(|message| self.say(&[Step::Key("keys")], &message))
             .ok()?;
         keys.restrict(algorithms);
-        if keys.len() == 0 {
-            let message = format!("{}: none of the keys can verify tokens", path.display());
+        if keys.passed_over.contains(&KeyError::Private) {
+            let message = format!("{}: {}", path.display(), KeyError::Private);
+            self.say(&[Step::Key("keys")], &message);
+        } else if keys.len() == 0 {
+            let reason = keys.passed_over.first();
+            let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+            let message = format!(
+                "{}: none of the keys can verify tokens{reason}",
+                path.display()
+            );
             self.say(&[Step::Key("keys")], &message);
         }
         Some(keys)
