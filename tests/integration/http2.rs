@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
+use http::header::COOKIE;
 use http::{HeaderMap, Request, Response};
 use testkit::{Backend, Gateway, within};
 use tokio::net::TcpStream;
@@ -49,6 +50,21 @@ async fn read(response: ResponseFuture) -> (Response<()>, Vec<u8>, Option<Header
     }
     let trailers = within("trailers", body.trailers()).await.unwrap();
     (Response::from_parts(head, ()), bytes, trailers)
+}
+
+#[tokio::test]
+async fn split_cookies_reach_the_backend_in_one_field() {
+    let backend = Backend::ok().await;
+    let gateway = in_front_of(&backend).await;
+    let (mut sender, _connection) = connect(&gateway).await;
+    let mut split = request("GET", "/");
+    for cookie in ["a=1", "b=2; c=3"] {
+        split.headers_mut().append(COOKIE, cookie.parse().unwrap());
+    }
+    let (response, _) = send(&mut sender, split, true);
+    assert_eq!(read(response).await.0.status(), 200);
+    let seen = backend.last();
+    assert_eq!(seen.fields("cookie"), ["a=1; b=2; c=3"]);
 }
 
 #[tokio::test]

@@ -54,6 +54,8 @@ async fn scopes_roles_audiences_and_rules_decide() {
         ("/scopes", json!({}), 403),
         ("/roles", json!({ "roles": ["clerk"] }), 200),
         ("/roles", json!({ "roles": ["guest"] }), 403),
+        ("/roles", json!({ "roles": "boss" }), 200),
+        ("/roles", json!({ "roles": "not a boss" }), 403),
         ("/audience", json!({ "aud": ["there", "here"] }), 200),
         ("/audience", json!({ "aud": "there" }), 401),
         ("/audience", json!({}), 401),
@@ -185,4 +187,26 @@ async fn a_rule_does_not_see_what_only_a_proxy_may_say() {
         let answer = get(&gateway, "/", &fields).await;
         assert_eq!(answer.status(), expected, "{trusted}");
     }
+}
+
+#[tokio::test]
+async fn a_clients_field_does_not_stand_beside_a_claim_by_an_underscore() {
+    let backend = Backend::ok().await;
+    let route = json!({ "path": "/", "targetURL": backend.url(), "requireAuth": true,
+                        "forwardClaims": { "X-User": "sub" } });
+    let gateway = gateway()
+        .routes(&routes(&[route]))
+        .env("JWT_SECRET", SECRET)
+        .env("UNDERSCORE_HEADERS", "keep")
+        .start()
+        .await;
+    let authorization = format!("Authorization: Bearer {}", token(&json!({ "sub": "anna" })));
+    let fields = [&*authorization, "X_User: root", "X_Other: 1"];
+    assert_eq!(get(&gateway, "/", &fields).await.status(), 200);
+    let seen = backend.last();
+    assert_eq!(seen.field("x-user"), Some("anna"));
+    assert_eq!(
+        (seen.field("x_user"), seen.field("x_other")),
+        (None, Some("1"))
+    );
 }

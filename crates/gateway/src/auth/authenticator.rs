@@ -16,7 +16,7 @@ use super::identity::Identity;
 use super::issuer::{Keys, Unverified, Verified};
 use super::jose::Compact;
 use super::known::Known;
-use crate::error::{ErrorCode, Refusal};
+use crate::error::Refusal;
 
 /// A request whose client is to be found out.
 #[derive(Debug, Clone, Copy)]
@@ -217,7 +217,7 @@ async fn check(access: &Access, token: &[u8]) -> Result<Arc<Verified>, AuthError
         if keys.refetched().await {
             result = issuer.verify(&parsed, parse_claims()?);
         }
-        if keys.current().generation == 0 {
+        if matches!(result, Err(Unverified::UnknownKey)) && keys.is_out_of_reach() {
             return Err(AuthError::Unavailable);
         }
     }
@@ -235,7 +235,7 @@ fn by_key(access: &Access, asked: &Asked<'_>) -> Result<Arc<Identity>, Denial> {
 
 fn refusal(access: &Access, error: AuthError, answer: Option<Decision>) -> Refusal {
     if error == AuthError::Unavailable {
-        return ErrorCode::AuthUnavailable.into();
+        return Refusal::auth_unavailable();
     }
     if error.is_forbidden() {
         return Refusal::forbidden(access.challenge(error));

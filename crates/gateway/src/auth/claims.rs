@@ -80,15 +80,23 @@ impl Claims {
             }
     }
 
-    /// The texts of a claim: the items of a list, or the words of a text.
-    pub(crate) fn words(value: Option<&Value>) -> Box<[Box<str>]> {
+    /// The texts of a claim: the items of a list, or the one that it is.
+    pub(crate) fn texts(value: Option<&Value>) -> Box<[Box<str>]> {
         match value {
-            Some(Value::String(text)) => text.split_ascii_whitespace().map(Into::into).collect(),
+            Some(Value::String(text)) => [text.as_str().into()].into(),
             Some(Value::Array(items)) => items
                 .iter()
                 .filter_map(|item| item.as_str().map(Into::into))
                 .collect(),
             _ => [].into(),
+        }
+    }
+
+    /// The texts of a claim, where one that is a text holds several, with spaces between them (RFC 8693 §4.2).
+    pub(crate) fn words(value: Option<&Value>) -> Box<[Box<str>]> {
+        match value {
+            Some(Value::String(text)) => text.split_ascii_whitespace().map(Into::into).collect(),
+            other => Self::texts(other),
         }
     }
 

@@ -29,7 +29,6 @@ const LARGEST_BODY: usize = 64 * 1024;
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A service that decides.
-#[derive(Debug)]
 pub(crate) struct ForwardAuth {
     pub(crate) url: Url,
     /// From the question to the end of the answer.
@@ -41,6 +40,16 @@ pub(crate) struct ForwardAuth {
     pub(crate) told: Box<[HeaderName]>,
     /// Whether the service is told, and decisions differ by, path and query.
     pub(crate) by_path: ByPath,
+}
+
+impl std::fmt::Debug for ForwardAuth {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the whole URL, which may hold a password.
+        formatter
+            .debug_struct("ForwardAuth")
+            .field("host", &self.url.host_str())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What happens when the service does not decide.

@@ -36,10 +36,24 @@ pub(crate) struct Subject<'a> {
     pub(crate) identity: Option<&'a Identity>,
 }
 
+/// The gateway itself, as an authority: its own tokens.
+pub(crate) const GATEWAY: &str = "gateway";
 /// The authority of the consumers file.
 pub(crate) const CONSUMERS: &str = "consumers";
 /// The authority of a service that has been asked.
 pub(crate) const FORWARD: &str = "forward";
+
+/// Whether `text` can be a scope (RFC 6749 §3.3).
+///
+/// # Errors
+/// What a scope is.
+pub(crate) fn check_scope(text: &str) -> Result<(), &'static str> {
+    let fits = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    if text.is_empty() || !text.bytes().all(fits) {
+        return Err("is not a scope: visible ASCII without spaces, quotes and backslashes");
+    }
+    Ok(())
+}
 
 impl std::fmt::Debug for Identity {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -61,7 +75,7 @@ impl Identity {
             subject: claims.text("sub").map(Into::into),
             key: None,
             scopes: Claims::words(scope.or_else(|| claims.find(&"scp".into()))),
-            roles: Claims::words(claims.find(roles)),
+            roles: Claims::texts(claims.find(roles)),
             claims,
             for_rules: OnceLock::new(),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::AuthError;
 use super::claims::{ClaimPath, Claims, Validity};
-use super::identity::Identity;
+use super::identity::{CONSUMERS, GATEWAY, Identity};
 use super::jose::{Compact, KeySet};
 use super::remote_keys::RemoteKeys;
 
@@ -87,8 +87,13 @@ impl Issuer {
         if !claims.are_for(&self.audiences) {
             return Err(Unverified::Refused(AuthError::Audience));
         }
+        // Who has got a token of ours with its password is the same to limits as with the password itself.
+        let authority = match claims.text("client_id") {
+            Some(_) if *self.name == *GATEWAY => CONSUMERS,
+            _ => &self.name,
+        };
         Ok(Verified {
-            identity: Arc::new(Identity::new(&self.name, claims, &self.roles)),
+            identity: Arc::new(Identity::new(authority, claims, &self.roles)),
             issuer: Arc::clone(self),
             validity,
             generation,

@@ -34,7 +34,7 @@ pub(crate) use consumers::{
 pub(crate) use credentials::{Hidden, Place};
 pub(crate) use error::AuthError;
 pub(crate) use forward::{ByPath, ForwardAuth, OnError};
-pub(crate) use identity::{Identity, Subject};
+pub(crate) use identity::{CONSUMERS, FORWARD, GATEWAY, Identity, Subject, check_scope};
 pub(crate) use issuer::{Issuer, Keys};
 pub(crate) use issuing::{IssueError, Service, TokenIssuer};
 pub(crate) use jose::{Algorithm, Key, KeyError, KeySet, SigningKey, public_keys};

@@ -74,6 +74,8 @@ pub(crate) struct Published {
 struct Fetched {
     count: u64,
     at: Instant,
+    /// No keys have come of it.
+    failed: bool,
 }
 
 /// Why keys could not be fetched.
@@ -104,6 +106,7 @@ impl RemoteKeys {
         let never = Fetched {
             count: 0,
             at: Instant::now(),
+            failed: true,
         };
         Self {
             name: name.into(),
@@ -119,6 +122,11 @@ impl RemoteKeys {
     /// The present set: empty before the first one has come.
     pub(crate) fn current(&self) -> Guard<Arc<Published>> {
         self.published.load()
+    }
+
+    /// Whether the issuer could not be reached the last time: it may have keys that have not been seen.
+    pub(crate) fn is_out_of_reach(&self) -> bool {
+        self.fetched.borrow().failed
     }
 
     /// Waits for the keys to be fetched again, if that may be done now. Whether they have been.
@@ -137,7 +145,9 @@ impl RemoteKeys {
     pub(crate) async fn keep_fresh(&self, client: &Client) {
         let mut retry = FIRST_RETRY;
         loop {
-            let next = match self.fetch(client).await {
+            let fetched = self.fetch(client).await;
+            let failed = fetched.is_err();
+            let next = match fetched {
                 Ok(text) => {
                     retry = FIRST_RETRY;
                     self.publish(text);
@@ -151,8 +161,11 @@ impl RemoteKeys {
                 }
             };
             self.fetched.send_modify(|fetched| {
-                fetched.count += 1;
-                fetched.at = Instant::now();
+                *fetched = Fetched {
+                    count: fetched.count + 1,
+                    at: Instant::now(),
+                    failed,
+                };
             });
             tokio::select! {
                 () = sleep(next) => {}
@@ -261,8 +274,11 @@ impl RemoteKeys {
             text: Vec::new(),
         }));
         self.fetched.send_modify(|fetched| {
-            fetched.count += 1;
-            fetched.at = Instant::now();
+            *fetched = Fetched {
+                count: fetched.count + 1,
+                at: Instant::now(),
+                failed: false,
+            };
         });
     }
 }

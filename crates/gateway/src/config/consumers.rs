@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::document::{Document, Step};
 use super::structure::Structure;
 use super::{Finding, Settings, schema};
-use crate::auth::{Consumer, ConsumerKey, Consumers, KeyHasher};
+use crate::auth::{Consumer, ConsumerKey, Consumers, KeyHasher, check_scope};
 
 const KEY: &str = "consumers";
 /// Claims that are made from other keys, or by the gateway.
@@ -221,12 +221,8 @@ impl Check<'_> {
 
     fn scopes(&mut self, scopes: &[String]) -> Box<[Box<str>]> {
         for (index, scope) in scopes.iter().enumerate() {
-            // RFC 6749 §3.3.
-            let fits = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-            if scope.is_empty() || !scope.bytes().all(fits) {
-                let message = format!(
-                    "\"{scope}\" is not a scope: visible ASCII without spaces, quotes and backslashes"
-                );
+            if let Err(error) = check_scope(scope) {
+                let message = format!("\"{scope}\" {error}");
                 self.say(&[Step::Key("scopes"), Step::Index(index)], &message);
             }
         }

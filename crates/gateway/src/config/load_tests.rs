@@ -372,3 +372,50 @@ fn keys_about_credentials_that_are_not_accepted_have_no_effect() {
         assert_eq!(found.count(), 1, "{auth}");
     }
 }
+
+#[test]
+fn no_issuer_is_taken_for_another_authority() {
+    for (name, issuer, part) in [
+        (
+            "consumers",
+            "https://a",
+            "is the name of the consumers file",
+        ),
+        ("forward", "https://a", "is the name of forward auth"),
+        ("gateway", "https://a", "is the name of the gateway itself"),
+    ] {
+        let text = format!(
+            "{{\"issuers\": {{\"{name}\": {{\"issuer\": \"{issuer}\"}}}}, \"routes\": []}}"
+        );
+        let errors = load_text(&text).unwrap_err();
+        assert!(errors[0].contains(part), "{errors:?}");
+    }
+    let file =
+        File::new(br#"{"issuers": {"other": {"issuer": "https://us.example"}}, "routes": []}"#);
+    let path = file.0.join("routes.json");
+    let with = |secret: &str| {
+        load(&settings(&[
+            ("ROUTES_CONFIG_PATH", path.to_str().unwrap()),
+            ("JWT_ISSUER", "https://us.example"),
+            ("JWT_SECRET", secret),
+        ]))
+    };
+    let errors = with("a secret of our own").unwrap_err().0;
+    assert!(
+        errors[0].message.contains("what the gateway calls itself"),
+        "{errors:?}"
+    );
+    assert_eq!(errors[0].position, Some((1, 34)));
+}
+
+#[test]
+fn scopes_that_no_token_can_have_are_mistakes() {
+    let route = |scope: &str| {
+        format!(
+            "\"path\": \"/a\", \"targetURL\": \"http://a\", \"auth\": {{\"scopes\": [{scope}]}}"
+        )
+    };
+    refused(&route(r#""a b""#), "\"a b\" is not a scope");
+    refused(&route(r#""a\"b""#), "is not a scope");
+    assert!(load_route(&route(r#""orders:read""#)).is_ok());
+}

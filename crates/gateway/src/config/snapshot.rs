@@ -12,6 +12,7 @@ use crate::error::Tally;
 use crate::middleware::cors::Cors;
 use crate::middleware::ip_rules::IpRules;
 use crate::middleware::rate_limit::{RateLimits, StagedLimits};
+use crate::middleware::underscores::alike;
 use crate::proxy::{Hedge, Mirror, Retry};
 use crate::router::Router;
 use crate::upstream::{Split, Upstream};
@@ -156,7 +157,7 @@ impl Route {
     /// Whether a field of the client's ends here: because it holds credentials, or because the gateway is the one that
     /// writes it.
     pub(crate) fn withholds(&self, name: &HeaderName) -> bool {
-        self.hidden.field(name) || self.claims.iter().any(|claim| claim.field == *name)
+        self.hidden.field(name) || self.claims.iter().any(|claim| alike(&claim.field, name))
     }
 
     /// Whether any field of a client may be withheld.

@@ -261,6 +261,14 @@ impl Refusal {
         }
     }
 
+    /// Nobody can say at the moment who the client is, or what it may do.
+    pub(crate) fn auth_unavailable() -> Self {
+        Self {
+            field: Some((RETRY_AFTER, 1.into())),
+            ..ErrorCode::AuthUnavailable.into()
+        }
+    }
+
     /// The client may come back after so many seconds.
     pub(crate) fn rate_limited(seconds: u64) -> Self {
         Self {

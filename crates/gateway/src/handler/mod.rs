@@ -292,7 +292,16 @@ impl Handler {
             Some(store) => limiter.count_shared(store, limits, &subject, now).await,
         };
         let result = counted.result();
-        verdict.add(counted);
+        verdict.add(
+            if self.snapshot.routes[route]
+                .shadowed
+                .contains(Policy::RateLimit)
+            {
+                counted.untold()
+            } else {
+                counted
+            },
+        );
         entry.set_shadowed(verdict.shadowed);
         enforce(
             &self.snapshot.routes[route],

@@ -49,9 +49,37 @@ pub(crate) fn has_underscore(name: &HeaderName) -> bool {
     memchr::memchr(b'_', name.as_str().as_bytes()).is_some()
 }
 
+/// Whether some backends take two fields for one.
+pub(crate) fn alike(one: &HeaderName, other: &HeaderName) -> bool {
+    if one == other {
+        return true;
+    }
+    let (one, other) = (one.as_str().as_bytes(), other.as_str().as_bytes());
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    one.len() == other.len()
+        && one
+            .iter()
+            .zip(other)
+            .all(|(&one, &other)| plain(one) == plain(other))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_are_alike_but_for_underscores() {
+        let like = |one: &'static str, other: &'static str| {
+            alike(
+                &HeaderName::from_static(one),
+                &HeaderName::from_static(other),
+            )
+        };
+        assert!(like("x-user", "x-user") && like("x_user", "x-user") && like("x-a_b", "x_a-b"));
+        assert!(
+            !like("x-user", "xuser") && !like("x-user", "x-uses") && !like("x-user", "x-users")
+        );
+    }
 
     #[test]
     fn fields_with_underscores_are_dropped_kept_or_refused() {

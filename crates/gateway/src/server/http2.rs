@@ -10,9 +10,9 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::HOST;
+use http::header::{COOKIE, HOST};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
@@ -144,6 +144,7 @@ fn into_request(
         return Err(HeadError::TargetTooLong);
     }
     head.uri = Uri::from(target);
+    join_cookies(&mut head.headers);
     let body = if http_body::Body::is_end_stream(&body) {
         Body::empty()
     } else {
@@ -155,6 +156,21 @@ fn into_request(
         })
     };
     Ok(Request::from_parts(head, body))
+}
+
+/// HTTP/2 may split the cookies over several fields, and HTTP/1.1 must not (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let fields: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if fields.len() < 2 {
+        return;
+    }
+    if let Ok(joined) = HeaderValue::from_bytes(&fields.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 /// The open streams of one connection.

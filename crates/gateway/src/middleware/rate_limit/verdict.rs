@@ -63,6 +63,14 @@ impl Verdict {
         self.refused = self.refused.max(Some(Refused::Undecided));
     }
 
+    /// The same, with nothing to tell.
+    pub(crate) fn untold(self) -> Self {
+        Self {
+            told: Told::default(),
+            ..self
+        }
+    }
+
     /// Adds what came of counting the request against further limits.
     pub(crate) fn add(&mut self, later: Self) {
         self.told.add_all(later.told);

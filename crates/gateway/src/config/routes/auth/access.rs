@@ -8,10 +8,11 @@ use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE, TRAILER};
 use reqwest::Url;
 
-use super::issuers::{Issuers, OURS};
+use super::Issuers;
 use super::written::{Auth, Forward, ForwardClaims};
 use crate::auth::{
-    Access, ByPath, ForwardAuth, ForwardedClaim, Hidden, Issuer, Kind, OnError, Place, Rule,
+    Access, ByPath, ForwardAuth, ForwardedClaim, GATEWAY, Hidden, Issuer, Kind, OnError, Place,
+    Rule, check_scope,
 };
 use crate::config::document::Step;
 use crate::config::routes::check::Check;
@@ -66,7 +67,7 @@ impl Check<'_> {
         } else {
             Vec::new()
         };
-        if own.iter().any(|issuer| &*issuer.name == OURS)
+        if own.iter().any(|issuer| &*issuer.name == GATEWAY)
             && let Some(message) = issuers.weakness()
         {
             self.warn(&[Step::Key("requireAuth")], message);
@@ -100,7 +101,7 @@ impl Check<'_> {
                 consumers: issuers.consumers.clone(),
                 forward,
                 audiences: boxed(written.audiences.as_deref().unwrap_or_default()),
-                scopes: boxed(&written.scopes),
+                scopes: self.scopes(&written.scopes),
                 roles: boxed(written.roles.as_deref().unwrap_or_default()),
                 rule: written.require.as_deref().and_then(|text| self.rule(text)),
             }),
@@ -197,6 +198,16 @@ impl Check<'_> {
             }
         }
         places.into()
+    }
+
+    fn scopes(&mut self, scopes: &[String]) -> Box<[Box<str>]> {
+        for (index, scope) in scopes.iter().enumerate() {
+            if let Err(error) = check_scope(scope) {
+                let at = [KEY, Step::Key("scopes"), Step::Index(index)];
+                self.say(&at, &format!("\"{scope}\" {error}"));
+            }
+        }
+        boxed(scopes)
     }
 
     fn rule(&mut self, text: &str) -> Option<Rule> {

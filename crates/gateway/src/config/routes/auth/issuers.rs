@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::written::Issuer as Written;
 use crate::auth::{
-    Algorithm, Consumers, Issuer, Key, KeyError, KeySet, Keys, RemoteKeys, Source, TokenIssuer,
-    public_keys,
+    Algorithm, CONSUMERS, Consumers, FORWARD, GATEWAY, Issuer, Key, KeyError, KeySet, Keys,
+    RemoteKeys, Source, TokenIssuer, public_keys,
 };
 use crate::config::document::{Document, Step};
 use crate::config::routes::compile::Credentials;
@@ -20,8 +20,12 @@ use crate::config::routes::written::Period;
 use crate::config::{Finding, Settings};
 
 const KEY: &str = "issuers";
-/// The name of ourselves as an issuer.
-pub(super) const OURS: &str = "gateway";
+/// Who else says who somebody is: limits must not take their clients for one another's.
+const AUTHORITIES: [(&str, &str); 3] = [
+    (GATEWAY, "the gateway itself"),
+    (CONSUMERS, "the consumers file"),
+    (FORWARD, "forward auth"),
+];
 /// Where roles are said to be, if nothing else is.
 const ROLES: &str = "roles";
 /// As in Envoy.
@@ -79,7 +83,15 @@ impl Issuers {
         // A secret that everybody knows must not open what others' keys protect.
         if issuers.by_name.is_empty() || !settings.jwt.is_default() {
             let own = Arc::new(ourselves(settings, &credentials.issuer));
-            issuers.by_name.insert(OURS.into(), Some(Arc::clone(&own)));
+            for other in issuers.all.iter().filter(|it| it.issuer == own.issuer) {
+                let at = [Step::Key(KEY), Step::Key(&other.name), Step::Key("issuer")];
+                let message =
+                    "is what the gateway calls itself in its own tokens; set JWT_ISSUER to another";
+                findings.push(document.about(&at, message));
+            }
+            issuers
+                .by_name
+                .insert(GATEWAY.into(), Some(Arc::clone(&own)));
             issuers.all.push(own);
         }
         issuers
@@ -100,7 +112,7 @@ impl Issuers {
         }
         let mut known: Vec<&str> = self.by_name.keys().map(|name| &**name).collect();
         known.sort_unstable();
-        let hint = if name == OURS {
+        let hint = if name == GATEWAY {
             "; it is one where JWT_SECRET or JWT_SIGNING_KEY is set"
         } else {
             ""
@@ -149,10 +161,15 @@ fn ourselves(settings: &Settings, own: &TokenIssuer) -> Issuer {
     let mut keys: Vec<Key> = own.key.verifier().into_iter().collect();
     if keys.is_empty() || !settings.jwt.secret.is_default() {
         let secret = settings.jwt.secret.expose().as_bytes();
-        keys.extend(Key::secret(Algorithm::HS256, secret));
+        let algorithms = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
+        keys.extend(
+            algorithms
+                .into_iter()
+                .flat_map(|it| Key::secret(it, secret)),
+        );
     }
     Issuer {
-        name: OURS.into(),
+        name: GATEWAY.into(),
         issuer: settings.jwt.issuer.as_str().into(),
         keys: Keys::Fixed(KeySet::new(keys)),
         audiences: [].into(),
@@ -191,11 +208,11 @@ impl IssuerCheck<'_> {
         others: &[Arc<Issuer>],
     ) -> Option<Issuer> {
         let before = self.findings.len();
-        if self.name == OURS {
-            self.say(
-                &[],
-                "\"gateway\" is the name of the gateway itself; choose another",
-            );
+        for (name, whose) in AUTHORITIES {
+            if self.name == name {
+                let message = format!("\"{name}\" is the name of {whose}; choose another");
+                self.say(&[], &message);
+            }
         }
         if others.iter().any(|other| *other.issuer == *written.issuer) {
             self.say(
