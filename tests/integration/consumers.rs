@@ -34,14 +34,11 @@ async fn new_key(more: &[&str]) -> (String, Value) {
 
 /// The hash of a password.
 async fn hash(password: &str) -> String {
-    let input = std::env::temp_dir().join(format!("password-{:016x}", fastrand::u64(..)));
-    std::fs::write(&input, format!("{password}\n")).unwrap();
     let (status, output, _) = gateway()
-        .stdin(std::fs::File::open(&input).unwrap())
+        .stdin(&format!("{password}\n"))
         .argument("hash")
         .finish()
         .await;
-    std::fs::remove_file(&input).unwrap();
     assert!(status.success());
     output.trim().to_owned()
 }

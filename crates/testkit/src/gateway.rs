@@ -63,10 +63,12 @@ impl GatewayBuilder {
         self
     }
 
-    /// With this file in its working directory.
+    /// With this file in its working directory, or in a folder there.
     #[must_use]
     pub fn file(self, name: &str, content: &str) -> Self {
-        std::fs::write(self.folder.path().join(name), content).expect("a file");
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, content).expect("a file");
         self
     }
 
@@ -84,10 +86,13 @@ impl GatewayBuilder {
         self
     }
 
-    /// With standard input coming from there.
+    /// With this text on standard input.
     #[must_use]
-    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
-        self.command.stdin(stdin);
+    pub fn stdin(mut self, text: &str) -> Self {
+        let path = self.folder.path().join("stdin");
+        std::fs::write(&path, text).expect("a file");
+        self.command
+            .stdin(std::fs::File::open(path).expect("a file"));
         self
     }
 
