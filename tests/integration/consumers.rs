@@ -7,7 +7,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use testkit::{Backend, Gateway, GatewayBuilder, Message};
 
-use crate::signing::{Kind, SigningKey};
+use crate::auth::fixtures::signing::{Key, Kind};
 use crate::{gateway, routes};
 
 const SECRET: &str = "a secret for keys";
@@ -224,7 +224,7 @@ async fn post(gateway: &Gateway, fields: &[&str], form: &str) -> Message {
 #[tokio::test]
 async fn a_password_is_exchanged_for_a_token_that_the_published_key_verifies() {
     let backend = Backend::ok().await;
-    let key = SigningKey::new(Kind::Ed25519);
+    let key = Key::new(Kind::Ed25519);
     let consumers = json!([{ "name": "acme", "scopes": ["read", "write"], "tokenLifetime": 60, "audiences": ["api"],
                              "claims": { "tenant": 7 }, "password": hash("secret").await }]);
     let gateway = with(
@@ -236,7 +236,7 @@ async fn a_password_is_exchanged_for_a_token_that_the_published_key_verifies() {
             json!({ "path": "/a", "targetURL": backend.url(), "auth": { "scopes": ["read"] } }),
         ],
     )
-    .file("key.pem", key.private_pem())
+    .file("key.pem", &key.private)
     .env("JWT_SIGNING_KEY", "key.pem")
     .env("JWT_ISSUER", "https://gateway.example")
     .start()

@@ -7,7 +7,7 @@
 )]
 
 mod access_rules;
-mod authentication;
+mod auth;
 mod bad_input;
 mod command_line;
 mod conformance;
@@ -25,12 +25,9 @@ mod proxying;
 mod rate_limit;
 mod rate_limit_redis;
 mod rate_limit_script;
-mod rights;
 mod routing;
 mod shutdown;
-mod signing;
 mod streaming;
-mod tokens;
 mod upstreams;
 mod websocket;
 
