@@ -12,7 +12,9 @@ use tokio::task::JoinHandle;
 use crate::{everything_to, gateway, in_front_of};
 
 /// A connection, and the task that drives it.
-async fn connect(gateway: &Gateway) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
+pub(crate) async fn connect(
+    gateway: &Gateway,
+) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
     let stream = TcpStream::connect(gateway.address()).await.unwrap();
     let (sender, connection) = within("the handshake", h2::client::handshake(stream))
         .await
@@ -23,7 +25,7 @@ async fn connect(gateway: &Gateway) -> (SendRequest<Bytes>, JoinHandle<Result<()
     )
 }
 
-fn request(method: &str, path: &str) -> Request<()> {
+pub(crate) fn request(method: &str, path: &str) -> Request<()> {
     Request::builder()
         .method(method)
         .uri(format!("http://gateway.test{path}"))
@@ -31,7 +33,7 @@ fn request(method: &str, path: &str) -> Request<()> {
         .unwrap()
 }
 
-fn send(
+pub(crate) fn send(
     sender: &mut SendRequest<Bytes>,
     request: Request<()>,
     end: bool,
@@ -39,7 +41,7 @@ fn send(
     sender.send_request(request, end).unwrap()
 }
 
-async fn read(response: ResponseFuture) -> (Response<()>, Vec<u8>, Option<HeaderMap>) {
+pub(crate) async fn read(response: ResponseFuture) -> (Response<()>, Vec<u8>, Option<HeaderMap>) {
     let (head, mut body): (_, RecvStream) =
         within("a response", response).await.unwrap().into_parts();
     let mut bytes = Vec::new();
