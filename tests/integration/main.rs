@@ -11,7 +11,6 @@ mod auth;
 mod bad_input;
 mod command_line;
 mod conformance;
-mod consumers;
 mod cors;
 mod failures;
 mod forward_auth;

@@ -1,6 +1,9 @@
 //! Who may use a route, and what its backend learns of them.
 
-pub(crate) mod fixtures;
+mod api_keys_and_passwords;
+mod consumers_file;
+mod credential_places;
+mod fixtures;
 mod forwarded_claims;
 mod key_rotation;
 mod malformed_tokens;
@@ -10,4 +13,6 @@ mod published_keys;
 mod rights;
 mod rules;
 mod token_command;
+mod token_endpoint;
+mod token_endpoint_errors;
 mod tokens;
