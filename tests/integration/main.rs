@@ -13,7 +13,6 @@ mod command_line;
 mod conformance;
 mod cors;
 mod failures;
-mod forward_auth;
 mod http2;
 mod interim;
 mod limits;

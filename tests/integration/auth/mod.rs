@@ -4,6 +4,8 @@ mod api_keys_and_passwords;
 mod consumers_file;
 mod credential_places;
 mod fixtures;
+mod forward_auth;
+mod forward_auth_memory;
 mod forwarded_claims;
 mod key_rotation;
 mod malformed_tokens;
