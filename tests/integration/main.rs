@@ -6,13 +6,13 @@
     clippy::print_stderr
 )]
 
-mod access_rules;
 mod auth;
 mod bad_input;
 mod command_line;
 mod conformance;
 mod cors;
 mod failures;
+mod header_fields;
 mod http2;
 mod interim;
 mod limits;

@@ -1,5 +1,6 @@
 //! Who may use a route, and what its backend learns of them.
 
+mod addresses;
 mod api_keys_and_passwords;
 mod consumers_file;
 mod credential_places;
@@ -14,6 +15,7 @@ mod protocols;
 mod published_keys;
 mod rights;
 mod rules;
+mod shadow;
 mod token_command;
 mod token_endpoint;
 mod token_endpoint_errors;
