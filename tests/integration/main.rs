@@ -9,6 +9,7 @@
 mod auth;
 mod bad_input;
 mod command_line;
+mod compression;
 mod conformance;
 mod cors;
 mod failures;

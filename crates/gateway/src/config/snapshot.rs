@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::auth::{Access, Authority, ForwardedClaim, Hidden, Service};
 use crate::error::Tally;
+use crate::middleware::compression::Compression;
 use crate::middleware::cors::Cors;
 use crate::middleware::ip_rules::IpRules;
 use crate::middleware::rate_limit::{RateLimits, StagedLimits};
@@ -133,6 +134,8 @@ pub struct Route {
     pub timeout: Duration,
     /// Answers tell browsers to be careful.
     pub security_headers: bool,
+    /// When answers are compressed; never where there is none.
+    pub compression: Option<Compression>,
     /// When a request is sent again; never where there is none.
     pub(crate) retry: Option<Retry>,
     /// When a second request is sent beside one that takes long.

@@ -110,6 +110,10 @@ impl Handler {
                 .unwrap_or_else(|_| Err(ErrorCode::InternalError.into()))
         };
         let mut response = conclude(result, exchange.entry());
+        let route = exchange.entry().route();
+        if let Some(compression) = route.and_then(|route| self.snapshot.routes[route].compression) {
+            response = compression.apply(&head.method, &head.headers, response);
+        }
         verdict.decorate(response.headers_mut());
         self.decorate(&head, exchange.entry(), &mut response);
         (response, exchange)

@@ -2,6 +2,7 @@
 
 pub(crate) mod access_log;
 pub(crate) mod client_address;
+pub(crate) mod compression;
 pub(crate) mod cors;
 pub(crate) mod ip_rules;
 pub(crate) mod origins;

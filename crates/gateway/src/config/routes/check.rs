@@ -16,6 +16,7 @@ use crate::auth::Service;
 use crate::config::document::{Document, Step};
 use crate::config::network::networks;
 use crate::config::{Finding, Policy, Settings, Shadowed, size};
+use crate::middleware::compression::Compression;
 use crate::middleware::cors::Cors;
 use crate::middleware::ip_rules::IpRules;
 use crate::middleware::rate_limit::StagedLimits;
@@ -49,6 +50,7 @@ pub(super) struct Checked {
     pub(super) max_body_size: u64,
     pub(super) timeout: Duration,
     pub(super) security_headers: bool,
+    pub(super) compression: Option<Compression>,
     pub(super) shadowed: Shadowed,
 }
 
@@ -184,6 +186,10 @@ impl Check<'_> {
             security_headers: written
                 .security_headers
                 .unwrap_or(settings.security_headers),
+            compression: written
+                .compress
+                .unwrap_or(settings.enable_compression)
+                .then_some(settings.compression),
             shadowed,
         })
     }

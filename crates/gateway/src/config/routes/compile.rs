@@ -220,6 +220,7 @@ fn assemble(
             max_body_size: route.max_body_size,
             timeout: route.timeout,
             security_headers: route.security_headers,
+            compression: route.compression,
             shadowed: route.shadowed,
             retry: route.retry,
             hedge: route.hedge,

@@ -118,6 +118,8 @@ pub(super) struct Route {
     pub(super) timeout: Option<f64>,
     /// Answers tell browsers to be careful; SECURITY_HEADERS where it is not given.
     pub(super) security_headers: Option<bool>,
+    /// Answers are compressed where their clients understand that; ENABLE_COMPRESSION where it is not given.
+    pub(super) compress: Option<bool>,
     /// What is tried out, and refuses nobody: a list of "ip", "cors", "rateLimit", "maxBodySize" and "auth", or true for
     /// all of them. What would have been refused stands in the access log.
     pub(super) shadow: Option<Shadow>,

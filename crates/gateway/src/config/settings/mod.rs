@@ -20,6 +20,7 @@ use std::time::Duration;
 use load_balancer::Locality;
 
 use crate::middleware::client_address::TrustedProxies;
+use crate::middleware::compression::Compression;
 use crate::middleware::cors::Cors;
 use crate::middleware::rate_limit::RateLimitFields;
 use crate::middleware::underscores::UnderscoreHeaders;
@@ -61,6 +62,10 @@ pub struct Settings {
     pub underscore_headers: UnderscoreHeaders,
     /// `SECURITY_HEADERS`.
     pub security_headers: bool,
+    /// `ENABLE_COMPRESSION`.
+    pub enable_compression: bool,
+    /// `COMPRESSION_MIN_SIZE`.
+    pub compression: Compression,
     /// `ZONE`, `REGION`: where the gateway is.
     pub locality: Option<Locality>,
     /// `CONSUMERS_FILE`.
@@ -257,6 +262,10 @@ impl Settings {
             trusted_proxies: read.trusted_proxies(),
             underscore_headers: read.value("UNDERSCORE_HEADERS", v::underscore_headers),
             security_headers: read.value("SECURITY_HEADERS", v::switch),
+            enable_compression: read.value("ENABLE_COMPRESSION", v::switch),
+            compression: Compression {
+                min_size: read.value("COMPRESSION_MIN_SIZE", v::least_size),
+            },
             locality: read.locality(),
             consumers_file: read.value("CONSUMERS_FILE", v::optional_path),
             api_key_secret: read.value("API_KEY_SECRET", v::optional_text).map(Secret),

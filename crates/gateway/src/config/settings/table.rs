@@ -42,6 +42,7 @@ const LISTENING: &str = "Listening";
 const ROUTING: &str = "Routing";
 const SECURITY: &str = "Security";
 const REDIS: &str = "Redis";
+const COMPRESSION: &str = "Compression";
 const LOGGING: &str = "Logging";
 const LIMITS: &str = "Limits";
 const TIMEOUTS: &str = "Time-outs";
@@ -208,6 +209,18 @@ pub const SETTINGS: &[Setting] = &[
         "SECURITY_HEADERS",
         "false",
         "Answers tell browsers to be careful (Strict-Transport-Security, X-Content-Type-Options and others); a route's \"securityHeaders\" replaces it",
+    ),
+    setting(
+        COMPRESSION,
+        "ENABLE_COMPRESSION",
+        "false",
+        "Answers are compressed where their clients understand that; a route's \"compress\" replaces it",
+    ),
+    setting(
+        COMPRESSION,
+        "COMPRESSION_MIN_SIZE",
+        "1KiB",
+        "Answers that are known to be smaller are not compressed; up to 16MiB",
     ),
     setting(
         LOGGING,

@@ -212,6 +212,11 @@ pub(super) fn size(text: &str) -> Parsed<usize> {
         .ok_or_else(|| ALLOWED.to_owned())
 }
 
+pub(super) fn least_size(text: &str) -> Parsed<u64> {
+    let size = size::parse(text).filter(|size| *size <= 16 * 1024 * 1024);
+    size.ok_or_else(|| "must be a size up to 16MiB, such as 0, 512 or 1KiB".to_owned())
+}
+
 /// Bytes with a unit, or "off".
 pub(super) fn body_size(text: &str) -> Parsed<u64> {
     size::body_size(text)

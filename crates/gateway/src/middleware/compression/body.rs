@@ -1,0 +1,124 @@
+//! A body that is encoded as it streams.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Frame;
+use wire::{Body, BodyError};
+
+use super::coding::{Coding, Encoder};
+
+/// So much is gathered before it is handed on, unless the backend pauses.
+const ENOUGH: usize = 16 * 1024;
+/// So much is taken in at a time: then others have their turn.
+const TURN: usize = 256 * 1024;
+
+struct Compressed {
+    body: Body,
+    /// None once the end has been encoded.
+    encoder: Option<Encoder>,
+    /// Something has been taken in that the client cannot decode yet.
+    unflushed: bool,
+    trailers: Option<HeaderMap>,
+}
+
+/// `body`, encoded.
+///
+/// # Errors
+/// The body as it was, where it cannot be encoded.
+pub(super) fn compressed(body: Body, coding: Coding) -> Result<Body, Body> {
+    match Encoder::new(coding) {
+        Ok(encoder) => Ok(Body::boxed(Compressed {
+            body,
+            encoder: Some(encoder),
+            unflushed: false,
+            trailers: None,
+        })),
+        Err(_) => Err(body),
+    }
+}
+
+type Next = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+
+impl Compressed {
+    /// Hands on what has been encoded; none where that is nothing.
+    fn encoded(&mut self) -> Option<Next> {
+        let encoded = self.encoder.as_mut()?.take();
+        (!encoded.is_empty()).then(|| Poll::Ready(Some(Ok(Frame::data(encoded.into())))))
+    }
+
+    /// The backend has paused: what has come so far is not held back.
+    fn pause(&mut self) -> Next {
+        if std::mem::take(&mut self.unflushed)
+            && let Some(encoder) = &mut self.encoder
+            && let Err(error) = encoder.flush()
+        {
+            return failed(&error);
+        }
+        self.encoded().unwrap_or(Poll::Pending)
+    }
+
+    fn end(&mut self) -> Next {
+        let Some(encoder) = self.encoder.take() else {
+            return Poll::Ready(None);
+        };
+        match encoder.finish() {
+            Ok(rest) if rest.is_empty() => {
+                Poll::Ready(self.trailers.take().map(|it| Ok(Frame::trailers(it))))
+            }
+            Ok(rest) => Poll::Ready(Some(Ok(Frame::data(rest.into())))),
+            Err(error) => failed(&error),
+        }
+    }
+}
+
+impl http_body::Body for Compressed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Next {
+        let this = self.get_mut();
+        let mut taken = 0;
+        while let Some(encoder) = &mut this.encoder {
+            if encoder.encoded() >= ENOUGH
+                && let Some(encoded) = this.encoded()
+            {
+                return encoded;
+            }
+            let Some(encoder) = &mut this.encoder else {
+                break;
+            };
+            if taken >= TURN {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match this.body.poll_next(context) {
+                Poll::Pending => return this.pause(),
+                Poll::Ready(None) => return this.end(),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => {
+                        if let Err(error) = encoder.write(&data) {
+                            return failed(&error);
+                        }
+                        this.unflushed = true;
+                        taken += data.len();
+                    }
+                    Err(frame) => {
+                        this.trailers = frame.into_trailers().ok();
+                        return this.end();
+                    }
+                },
+            }
+        }
+        Poll::Ready(this.trailers.take().map(|it| Ok(Frame::trailers(it))))
+    }
+}
+
+/// Encoders write to memory: they fail for want of it only.
+fn failed(error: &io::Error) -> Next {
+    Poll::Ready(Some(Err(BodyError::Io(error.kind()))))
+}
