@@ -1,4 +1,5 @@
-//! What a request pays for its breaker while that is closed, by one thread and by two at the same time; and for limits.
+//! What a request pays for its breaker while that is closed, by one thread and by two at the same time; for limits; and
+//! for being hedged by a percentile.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use circuit_breaker::adaptive::{self, AdaptiveLimit, Priority};
 use circuit_breaker::concurrency::Limit;
-use circuit_breaker::{Breaker, Policy, SlowCalls};
+use circuit_breaker::{Breaker, Hedging, Policy, SlowCalls};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 /// Breakers by what opens them.
@@ -42,14 +43,19 @@ fn requests(breaker: &Breaker, count: u64) {
     }
 }
 
-/// The time in which two threads do so many requests each.
-fn two_threads(breaker: &Breaker, count: u64) -> Duration {
+/// The time that it takes.
+fn timed(run: impl FnOnce()) -> Duration {
+    let begun = Instant::now();
+    run();
+    begun.elapsed()
+}
+
+/// The time in which two threads run the same.
+fn two_threads(run: impl Fn() + Sync) -> Duration {
     let start = Barrier::new(2);
     let one = || {
         start.wait();
-        let begun = Instant::now();
-        requests(breaker, count);
-        begun.elapsed()
+        timed(&run)
     };
     thread::scope(|scope| {
         let handles = [scope.spawn(one), scope.spawn(one)];
@@ -64,14 +70,10 @@ fn two_threads(breaker: &Breaker, count: u64) -> Duration {
 fn closed(criterion: &mut Criterion) {
     for (name, breaker) in &breakers() {
         criterion.bench_function(&format!("breaker: {name}"), |bencher| {
-            bencher.iter_custom(|count| {
-                let begun = Instant::now();
-                requests(breaker, count);
-                begun.elapsed()
-            });
+            bencher.iter_custom(|count| timed(|| requests(breaker, count)));
         });
         criterion.bench_function(&format!("breaker: {name}, two threads"), |bencher| {
-            bencher.iter_custom(|count| two_threads(breaker, count));
+            bencher.iter_custom(|count| two_threads(|| requests(breaker, count)));
         });
     }
 }
@@ -111,5 +113,27 @@ fn limits(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, closed, failing, limits);
+/// So many requests whose latencies are recorded, one each microsecond.
+fn record(hedging: &Hedging, count: u64) {
+    for request in 0..count {
+        let now = Duration::from_micros(request);
+        black_box(hedging.delay());
+        hedging.record(
+            black_box(Duration::from_micros(1_000 + request % 4_000)),
+            now,
+        );
+    }
+}
+
+fn hedging(criterion: &mut Criterion) {
+    let hedging = Hedging::new(95.0).unwrap();
+    criterion.bench_function("hedging", |bencher| {
+        bencher.iter_custom(|count| timed(|| record(&hedging, count)));
+    });
+    criterion.bench_function("hedging, two threads", |bencher| {
+        bencher.iter_custom(|count| two_threads(|| record(&hedging, count)));
+    });
+}
+
+criterion_group!(benches, closed, failing, limits, hedging);
 criterion_main!(benches);

@@ -116,6 +116,18 @@ const BROKEN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bad-hedges.json",
+        &[
+            "2:71: 0 is out of range; allowed are 50 to 99.9",
+            "3:71: 100 is out of range",
+            "4:71: 101 is out of range",
+            "5:71: expected a number, found the string \"p95\"",
+            "6:55: must have \"after\" or \"percentile\"",
+            "7:82: \"atLeast\" means nothing without \"percentile\"",
+            "8:75: unknown key \"atleast\"; did you mean \"atLeast\"?",
+        ],
+    ),
+    (
         "bad-sizes.json",
         &[
             "2:59: \"much\" must be a size",

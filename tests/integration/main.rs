@@ -14,6 +14,7 @@ mod conformance;
 mod cors;
 mod failures;
 mod header_fields;
+mod hedging;
 mod http2;
 mod interim;
 mod limits;

@@ -9,7 +9,7 @@ use testkit::{Backend, Gateway, GatewayBuilder, Message, within};
 use crate::gateway;
 
 /// A gateway whose route `/*path` goes to an upstream of these endpoints.
-fn in_front_of(endpoints: &[String], upstream: Value, route: Value) -> GatewayBuilder {
+pub(crate) fn in_front_of(endpoints: &[String], upstream: Value, route: Value) -> GatewayBuilder {
     let mut upstream = upstream;
     upstream["endpoints"] = json!(endpoints);
     let mut route = route;
@@ -18,7 +18,7 @@ fn in_front_of(endpoints: &[String], upstream: Value, route: Value) -> GatewayBu
     gateway().routes(&json!({ "upstreams": { "all": upstream }, "routes": [route] }))
 }
 
-async fn answering(status: &str, body: &str) -> Backend {
+pub(crate) async fn answering(status: &str, body: &str) -> Backend {
     let length = body.len();
     Backend::answering(format!(
         "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}"
@@ -26,7 +26,7 @@ async fn answering(status: &str, body: &str) -> Backend {
     .await
 }
 
-async fn get(gateway: &Gateway, fields: &[&str]) -> Message {
+pub(crate) async fn get(gateway: &Gateway, fields: &[&str]) -> Message {
     let mut client = gateway.client().await;
     client.request("GET", "/", fields).await;
     client.response().await
@@ -374,38 +374,6 @@ async fn get_status(gateway: &Gateway) -> Option<u16> {
         return None;
     }
     Some(client.response().await.status())
-}
-
-#[tokio::test]
-async fn a_second_request_is_sent_beside_one_that_takes_long() {
-    let slow = Backend::silent().await;
-    let quick = answering("200 OK", "quick").await;
-    let gateway = in_front_of(
-        &[slow.url(), quick.url()],
-        json!({}),
-        json!({ "hedge": { "after": 0.05 }, "timeout": 5 }),
-    )
-    .start()
-    .await;
-    for _ in 0..4 {
-        assert_eq!(get(&gateway, &[]).await.text(), "quick");
-    }
-    let log = gateway.log(4).await;
-    assert!(log.iter().any(|line| line["retries"] == 1), "{log:?}");
-    // The losing attempt ends with the winning one.
-    slow.wait_for_ends(slow.connections()).await;
-    // A body is not sent twice.
-    let mut client = gateway.client().await;
-    for _ in 0..2 {
-        client
-            .send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
-            .await;
-        if client.is_silent_for(Duration::from_millis(300)).await {
-            return;
-        }
-        client.response().await;
-    }
-    panic!("one of two goes to the slow one, and is not sent to the other");
 }
 
 #[tokio::test]

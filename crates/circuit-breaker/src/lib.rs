@@ -1,5 +1,5 @@
 //! What keeps a backend that fails from being called, and one that is slow from being flooded: circuit breakers, limits
-//! of concurrency, a budget for retries, and the wait before them.
+//! of concurrency, a budget for retries, the wait before them, and the wait before a second request beside a slow one.
 //!
 //! All are pure state machines: no sockets, no tasks, no clock, no randomness of their own. Time is passed in, as a
 //! `Duration` since any fixed point; so are random numbers. Any number of threads share them by reference, and no
@@ -13,6 +13,7 @@
 //! | [`adaptive`] | more is in flight than the backend's latency bears; the least important first |
 //! | [`RetryBudget`] | too large a share of what is in flight is retries |
 //! | [`Backoff`] | – : it says how long to wait before a retry |
+//! | [`Hedging`] | more than a share of the requests would be sent twice |
 //!
 //! The gateway asks them in this order: the breaker whether to call at all, a limit whether to call now, and when that
 //! has failed and may be tried again, the budget whether and the back-off when.
@@ -77,6 +78,8 @@ mod backoff;
 mod breaker;
 mod error;
 mod gauge;
+mod hedging;
+mod histogram;
 mod retry_budget;
 mod sync;
 mod time;
@@ -87,4 +90,5 @@ pub use breaker::{
     Transitions,
 };
 pub use error::PolicyError;
+pub use hedging::Hedging;
 pub use retry_budget::{Retry, RetryBudget};

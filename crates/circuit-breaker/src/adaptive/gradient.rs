@@ -1,7 +1,7 @@
 //! The gradient controller: latencies in, a limit out. For one thread, and pure: `mod.rs` says what it does.
 
 use super::Policy;
-use super::histogram::Histogram;
+use crate::histogram::Histogram;
 use crate::time::nanoseconds;
 
 /// So many windows in a row at the minimum, and the least latency is measured anew. As in Envoy.

@@ -61,7 +61,6 @@
 //! ```
 
 mod gradient;
-mod histogram;
 mod limit;
 mod policy;
 mod priority;

@@ -41,6 +41,8 @@ pub(super) struct Attempt {
     pub(super) result: Result<Response<Body>, Refusal>,
     /// The identity of who was asked.
     pub(super) endpoint: u64,
+    /// When it was there.
+    pub(super) ended_at: Instant,
     pub(super) holds: Holds,
 }
 
@@ -91,11 +93,7 @@ impl<'a> Exchange<'a> {
         entry: &Entry,
     ) -> Result<Attempt, Refusal> {
         let request = self.request;
-        let began = if tried.is_empty() {
-            request.admitted
-        } else {
-            Instant::now()
-        };
+        let began = self.began(tried);
         let mut leave = self.leave(began)?;
         let Picked {
             index,
@@ -122,15 +120,26 @@ impl<'a> Exchange<'a> {
         let (forwarder, client) = (self.forwarder, request.client);
         let result = exchange(forwarder, &head, &outgoing, body, &policy, client).await;
         let place = leave.place.take();
-        self.record(&result, &mut in_flight, leave);
+        let ended_at = Instant::now();
+        self.record(&result, &mut in_flight, leave, ended_at);
         Ok(Attempt {
             result,
             endpoint: id,
+            ended_at,
             holds: Holds {
                 _in_flight: in_flight,
                 _place: place,
             },
         })
+    }
+
+    /// When an attempt begins, which for the first need not be looked up.
+    pub(super) fn began(&self, tried: &[u64]) -> Instant {
+        if tried.is_empty() {
+            self.request.admitted
+        } else {
+            Instant::now()
+        }
     }
 
     /// The head for one endpoint: no more than a plain request.
@@ -208,8 +217,8 @@ impl<'a> Exchange<'a> {
         result: &Result<Response<Body>, Refusal>,
         in_flight: &mut InFlight,
         leave: Leave,
+        now: Instant,
     ) {
-        let now = Instant::now();
         let outcome = match result {
             Ok(answer) => Outcome::from_status(answer.status().as_u16()),
             Err(refusal) if refusal.code.is_the_clients() => Outcome::Cancelled,

@@ -174,13 +174,19 @@ impl Exchange<'_> {
         entry: &Entry,
     ) -> Result<Attempt, Refusal> {
         let (mut body, mut other_body) = (Body::empty(), Body::empty());
-        let mut first = std::pin::pin!(self.attempt(&mut body, tried, due, entry));
+        let began = self.began(tried);
+        let mut first = std::pin::pin!(async {
+            let attempt = self.attempt(&mut body, tried, due, entry).await;
+            hedge.learn(&attempt, began);
+            attempt
+        });
         tokio::select! {
             attempt = &mut first => return attempt,
-            () = sleep(hedge.after) => {}
+            () = hedge.is_due() => {}
         }
         let in_flight = self.upstream.balancer.in_flight();
-        let Some(_budget) = self.upstream.budget.try_retry(in_flight) else {
+        let budget = self.upstream.budget.try_retry(in_flight);
+        let Some(_budget) = budget.filter(|_| hedge.allows()) else {
             return first.await;
         };
         entry.count_retry();
@@ -189,7 +195,12 @@ impl Exchange<'_> {
         let mut second = std::pin::pin!(self.attempt(&mut other_body, &tried, due, entry));
         tokio::select! {
             attempt = &mut first => if is_good(&attempt) { attempt } else { second.await },
-            attempt = &mut second => if is_good(&attempt) { attempt } else { first.await },
+            attempt = &mut second => if is_good(&attempt) {
+                hedge.learn_overtaken(began);
+                attempt
+            } else {
+                first.await
+            },
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) use attempt::Holds;
 pub(crate) use fields::{ends_at_the_gateway, strip_answer};
 pub(crate) use forward::{Forwarder, Routed, forward};
 pub(crate) use forwarded::ClientSide;
-pub(crate) use hedge::Hedge;
+pub(crate) use hedge::{Hedge, Percentile};
 pub(crate) use mirror::{Mirror, Mirrors};
 pub(crate) use pool::{PoolLimits, Pools};
 pub use preview::preview;

@@ -113,6 +113,7 @@ impl Check<'_> {
         let query = self.query(&written);
         let destination = self.destination(&written, shared);
         let retry = written.retry.as_ref().map(|retry| self.retry(retry));
+        let hedge = written.hedge.as_ref().map(|hedge| self.hedge(hedge));
         let fallback = written
             .fallback
             .as_ref()
@@ -165,9 +166,7 @@ impl Check<'_> {
             },
             destination,
             retry,
-            hedge: written.hedge.as_ref().map(|hedge| Hedge {
-                after: Duration::from_secs_f64(hedge.after),
-            }),
+            hedge,
             fallback,
             mirror,
             priority,

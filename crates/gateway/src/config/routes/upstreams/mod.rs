@@ -3,6 +3,7 @@
 mod check;
 mod fallback;
 mod guard;
+mod hedge;
 mod retry;
 mod spec;
 mod split;

@@ -292,11 +292,19 @@ pub(super) struct SplitShare {
 
 /// When a second request is sent beside one that takes long. Only for those that are idempotent and have no body.
 #[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub(in crate::config::routes) struct Hedge {
-    /// Seconds after the first.
+    /// Seconds after the first; with "percentile", until there are enough answers to know that.
     #[schemars(range(min = 0.001, max = 3600.0))]
-    pub(in crate::config::routes) after: f64,
+    pub(super) after: Option<f64>,
+    /// When the first has taken longer than so many percent of the route's requests of the last half minute, such as 95.
+    /// Never more than the rest of them are sent twice.
+    #[schemars(range(min = 50.0, max = 99.9))]
+    pub(super) percentile: Option<f64>,
+    /// Seconds that "percentile" waits at least; 0.001 where none is given.
+    #[schemars(range(min = 0.001, max = 3600.0))]
+    pub(super) at_least: Option<f64>,
 }
 
 /// What stands in for an upstream that cannot be asked: because its breaker is open, because it is full, or because no

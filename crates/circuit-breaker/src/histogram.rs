@@ -3,15 +3,24 @@
 //! A counter for each microsecond up to 16, and above that 16 counters for each power of two: what comes out is at most
 //! a 32nd off, up to 71 minutes, in 1.9 KB.
 
+use crate::sync::{AtomicU32, Ordering};
+
 /// Counters for each power of two, as a power of two.
 const PRECISION: u32 = 4;
 const COUNTERS: usize = ((u32::BITS - PRECISION + 1) << PRECISION) as usize;
 
+/// Latencies of one thread.
 #[derive(Debug)]
-pub(super) struct Histogram {
+pub(crate) struct Histogram {
     counters: Box<[u32; COUNTERS]>,
     /// The sum of all counters.
     count: u32,
+}
+
+/// Latencies that many threads add, and one takes out.
+#[derive(Debug)]
+pub(crate) struct SharedHistogram {
+    counters: Box<[AtomicU32; COUNTERS]>,
 }
 
 impl Default for Histogram {
@@ -25,27 +34,37 @@ impl Default for Histogram {
 
 impl Histogram {
     /// Adds a latency, in microseconds. The first four billion count.
-    pub(super) fn add(&mut self, latency: u32) {
-        if let (Some(counter), Some(count)) = (
-            self.counters.get_mut(index(latency)),
-            self.count.checked_add(1),
-        ) {
-            *counter += 1;
+    pub(crate) fn add(&mut self, latency: u32) {
+        self.add_to(index(latency), 1);
+    }
+
+    fn add_to(&mut self, index: usize, times: u32) {
+        if let (Some(counter), Some(count)) =
+            (self.counters.get_mut(index), self.count.checked_add(times))
+        {
+            *counter += times;
             self.count = count;
         }
     }
 
-    pub(super) fn count(&self) -> u32 {
+    /// Adds all latencies of another.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (index, &times) in other.counters.iter().enumerate() {
+            self.add_to(index, times);
+        }
+    }
+
+    pub(crate) fn count(&self) -> u32 {
         self.count
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.counters.fill(0);
         self.count = 0;
     }
 
     /// The latency that a share of `percentile` of all do not exceed, about. None if there are none.
-    pub(super) fn quantile(&self, percentile: f64) -> Option<u32> {
+    pub(crate) fn quantile(&self, percentile: f64) -> Option<u32> {
         // Between 1 and `count`, which 64 bits of floating point hold exactly.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let rank = ((f64::from(self.count) * percentile).ceil() as u32).max(1);
@@ -55,6 +74,34 @@ impl Histogram {
             seen >= rank
         });
         position.map(middle)
+    }
+}
+
+impl Default for SharedHistogram {
+    fn default() -> Self {
+        Self {
+            counters: Box::new([const { AtomicU32::new(0) }; COUNTERS]),
+        }
+    }
+}
+
+impl SharedHistogram {
+    /// Adds a latency, in microseconds.
+    #[inline]
+    pub(crate) fn add(&self, latency: u32) {
+        if let Some(counter) = self.counters.get(index(latency)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Moves all latencies to another. None is lost that is added meanwhile.
+    pub(crate) fn drain_into(&self, histogram: &mut Histogram) {
+        for (index, counter) in self.counters.iter().enumerate() {
+            // Most are empty, and reading is cheaper than swapping.
+            if counter.load(Ordering::Relaxed) > 0 {
+                histogram.add_to(index, counter.swap(0, Ordering::Relaxed));
+            }
+        }
     }
 }
 
