@@ -113,6 +113,9 @@ const BROKEN: &[(&str, &[&str])] = &[
             "18:59: at least one weight",
             "18:74: there is no upstream \"nobody\"",
             "18:92: \"x\" must be \"header:\"",
+            "19:68: the breaker of a route watches the route",
+            "19:100: \"x\" must be a status",
+            "19:114: must be a time from 1ms to 24h",
         ],
     ),
     (

@@ -8,6 +8,7 @@
 
 mod auth;
 mod bad_input;
+mod breakers;
 mod command_line;
 mod compression;
 mod conformance;

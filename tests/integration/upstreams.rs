@@ -235,68 +235,6 @@ async fn an_endpoint_that_gives_no_answers_is_left_alone() {
 }
 
 #[tokio::test]
-async fn an_open_breaker_answers_at_once_and_closes_when_the_backend_is_back() {
-    let backend = Backend::scripted(|mut connection| async move {
-        while let Some(request) = connection.request().await {
-            let status = if request.field("x-fail").is_some() {
-                500
-            } else {
-                200
-            };
-            connection
-                .send(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n"))
-                .await;
-        }
-    })
-    .await;
-    let breaker =
-        json!({ "consecutiveFailures": 3, "open": 0.3, "successes": 1, "halfOpenCalls": 1 });
-    let gateway = in_front_of(&[backend.url()], json!({ "breaker": breaker }), json!({}))
-        .start()
-        .await;
-    for _ in 0..3 {
-        assert_eq!(get(&gateway, &["X-Fail: 1"]).await.status(), 500);
-    }
-    let refused = get(&gateway, &[]).await;
-    assert_eq!(
-        (
-            refused.status(),
-            refused.json()["code"].as_str(),
-            refused.field("retry-after")
-        ),
-        (503, Some("circuit-open"), Some("1"))
-    );
-    assert_eq!(backend.requests().len(), 3);
-    within("the breaker to close", async {
-        while get(&gateway, &[]).await.status() != 200 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-    assert_eq!(get(&gateway, &[]).await.status(), 200);
-}
-
-#[tokio::test]
-async fn a_breaker_for_each_endpoint_leaves_the_others() {
-    let (bad, good) = (
-        answering("500 No", "").await,
-        answering("200 OK", "ok").await,
-    );
-    let upstream = json!({
-        "outliers": false,
-        "breaker": { "scope": "endpoint", "consecutiveFailures": 2, "open": "1h" },
-    });
-    let gateway = in_front_of(&[bad.url(), good.url()], upstream, json!({}))
-        .start()
-        .await;
-    let mut failed = 0;
-    for _ in 0..20 {
-        failed += usize::from(get(&gateway, &[]).await.status() != 200);
-    }
-    assert_eq!((failed, bad.requests().len()), (2, 2));
-}
-
-#[tokio::test]
 async fn an_endpoint_whose_check_fails_gets_no_requests_until_it_passes() {
     let (healthy, health) = tokio::sync::watch::channel(false);
     let sick = Backend::scripted(move |mut connection| {

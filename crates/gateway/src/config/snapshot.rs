@@ -16,7 +16,7 @@ use crate::middleware::rate_limit::{RateLimits, StagedLimits};
 use crate::middleware::underscores::alike;
 use crate::proxy::{Hedge, Mirror, Retry};
 use crate::router::Router;
-use crate::upstream::{Split, Upstream};
+use crate::upstream::{Guard, Split, Upstream};
 
 /// Everything that a routes file means, ready to serve.
 #[derive(Debug)]
@@ -140,6 +140,8 @@ pub struct Route {
     pub(crate) retry: Option<Retry>,
     /// When a second request is sent beside one that takes long.
     pub(crate) hedge: Option<Hedge>,
+    /// Stops asking for this route what fails for it.
+    pub(crate) guard: Option<Guard>,
     /// Where its requests are mirrored to.
     pub(crate) mirror: Option<Mirror>,
     /// What stands in for an upstream that cannot be asked.

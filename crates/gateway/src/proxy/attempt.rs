@@ -23,7 +23,7 @@ use super::retry::is_idempotent;
 use crate::config::{Route, Settings};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
-use crate::upstream::{Endpoint, GuardScope, Permit, Picked, Upstream};
+use crate::upstream::{Endpoint, Guard, GuardScope, Permit, Picked, Upstream};
 
 /// What is the same for all attempts to forward a request.
 pub(super) struct Exchange<'a> {
@@ -31,6 +31,8 @@ pub(super) struct Exchange<'a> {
     pub(super) request: &'a Routed<'a>,
     pub(super) route: &'a Route,
     pub(super) upstream: &'a Upstream,
+    /// The route's own breaker, which is not asked where another upstream stands in.
+    route_guard: Option<&'a Guard>,
     /// When the client is to have its answer's head.
     pub(super) due: Instant,
     pub(super) websocket: bool,
@@ -53,9 +55,10 @@ pub(crate) struct Holds {
     _place: Option<Place<Arc<Limit>>>,
 }
 
-/// Leave to ask, from whoever is to be asked for leave.
+/// Leave to ask, from whoever is to be asked for leave. When one refuses, what others have given goes back with it.
 #[derive(Default)]
 struct Leave {
+    route_breaker: Option<Permit>,
     breaker: Option<(usize, Permit)>,
     adaptive: Option<adaptive::Permit<Arc<adaptive::AdaptiveLimit>>>,
     place: Option<Place<Arc<Limit>>>,
@@ -72,6 +75,7 @@ impl<'a> Exchange<'a> {
             request,
             route,
             upstream: &forwarder.snapshot.upstreams[request.upstream],
+            route_guard: route.guard.as_ref(),
             due: request.started + route.timeout,
             websocket: request.client.upgrades()
                 && request.head.method == Method::GET
@@ -79,9 +83,13 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The same at another upstream.
+    /// The same at another upstream, which stands in for the route's.
     pub(super) fn at(&self, upstream: &'a Upstream) -> Self {
-        Self { upstream, ..*self }
+        Self {
+            upstream,
+            route_guard: None,
+            ..*self
+        }
     }
 
     /// Asks one endpoint that is none of those that have been `tried`.
@@ -169,6 +177,10 @@ impl<'a> Exchange<'a> {
     /// Leave to ask this upstream at all, as far as that does not depend on the endpoint.
     fn leave(&self, now: Instant) -> Result<Leave, Refusal> {
         let mut leave = Leave::default();
+        if let Some(guard) = self.route_guard {
+            let permit = guard.try_acquire(0, now);
+            leave.route_breaker = Some(permit.map_err(Refusal::circuit_open)?);
+        }
         if let Some(limit) = &self.upstream.limit {
             let place = limit.try_acquire_owned();
             leave.place = Some(place.map_err(|_| ErrorCode::UpstreamFull)?);
@@ -228,16 +240,21 @@ impl<'a> Exchange<'a> {
         if let Some(adaptive) = leave.adaptive {
             adaptive.complete(crate::upstream::moment(now));
         }
-        let (Some((endpoint, permit)), Some(guard)) = (leave.breaker, &self.upstream.guard) else {
-            return;
+        let judge = |guard: &Guard, endpoint, permit| {
+            let failed = match result {
+                Ok(answer) => guard.is_failure(answer.status().as_u16()),
+                // Nothing is known: the permit is given back as it is.
+                Err(_) if outcome == Outcome::Cancelled => return,
+                Err(_) => true,
+            };
+            guard.record(permit, endpoint, failed, now);
         };
-        let failed = match result {
-            Ok(answer) => guard.is_failure(answer.status().as_u16()),
-            // Nothing is known: the permit is given back as it is.
-            Err(_) if outcome == Outcome::Cancelled => return,
-            Err(_) => true,
-        };
-        permit.record(endpoint, failed, now);
+        if let (Some((endpoint, permit)), Some(guard)) = (leave.breaker, &self.upstream.guard) {
+            judge(guard, endpoint, permit);
+        }
+        if let (Some(permit), Some(guard)) = (leave.route_breaker, self.route_guard) {
+            judge(guard, 0, permit);
+        }
     }
 }
 

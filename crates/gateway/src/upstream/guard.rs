@@ -1,4 +1,4 @@
-//! Circuit breakers: an upstream, or an endpoint, that fails is not asked for a while.
+//! Circuit breakers: an upstream, an endpoint, or a route that fails is not asked for a while.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,11 @@ use tokio::time::Instant;
 use super::moment;
 use super::statuses::Statuses;
 
-/// The breakers of an upstream.
+/// The breakers of an upstream, or that of a route.
 #[derive(Debug)]
 pub(crate) struct Guard {
+    /// The upstream's, or the route's.
+    name: Box<str>,
     breakers: Box<[Arc<Breaker>]>,
     scope: GuardScope,
     /// The statuses that are failures.
@@ -25,6 +27,8 @@ pub(crate) enum GuardScope {
     Upstream,
     /// Each endpoint by itself.
     Endpoint,
+    /// What one route asks of its upstream.
+    Route,
 }
 
 /// Leave to ask, and the duty to say what came of it.
@@ -34,11 +38,13 @@ pub(crate) struct Permit(circuit_breaker::Permit<Arc<Breaker>>);
 impl Guard {
     /// Of one breaker, or of one for each endpoint, in the order of the endpoints.
     pub(crate) fn new(
+        name: Box<str>,
         breakers: Box<[Arc<Breaker>]>,
         scope: GuardScope,
         failures: Statuses,
     ) -> Self {
         Self {
+            name,
             breakers,
             scope,
             failures,
@@ -55,7 +61,7 @@ impl Guard {
     /// When it is not to be asked, the time after which it may be.
     pub(crate) fn try_acquire(&self, endpoint: usize, now: Instant) -> Result<Permit, Duration> {
         let breaker = match self.scope {
-            GuardScope::Upstream => self.breakers.first(),
+            GuardScope::Upstream | GuardScope::Route => self.breakers.first(),
             GuardScope::Endpoint => self.breakers.get(endpoint),
         };
         let Some(breaker) = breaker else {
@@ -65,7 +71,7 @@ impl Guard {
             .try_acquire_owned(moment(now))
             .map_err(|Rejected { retry_after, .. }| retry_after)?;
         if let Some(transition) = permit.transition() {
-            tell(endpoint, transition);
+            self.tell(endpoint, transition);
         }
         Ok(Permit(permit))
     }
@@ -74,24 +80,31 @@ impl Guard {
     pub(crate) fn is_failure(&self, status: u16) -> bool {
         self.failures.contain(status)
     }
-}
 
-impl Permit {
-    /// Says that the call has succeeded, or failed.
-    pub(crate) fn record(self, endpoint: usize, failed: bool, now: Instant) {
-        let now = moment(now);
+    /// Says that a call to `endpoint` has succeeded, or failed.
+    pub(crate) fn record(&self, permit: Permit, endpoint: usize, failed: bool, now: Instant) {
+        let Permit(permit) = permit;
         let transition = if failed {
-            self.0.failure(now)
+            permit.failure(moment(now))
         } else {
-            self.0.success(now)
+            permit.success(moment(now))
         };
         if let Some(transition) = transition {
-            tell(endpoint, transition);
+            self.tell(endpoint, transition);
         }
     }
-}
 
-fn tell(endpoint: usize, transition: Transition) {
-    let Transition { from, to, cause } = transition;
-    tracing::warn!(endpoint, ?from, ?to, ?cause, "circuit breaker");
+    fn tell(&self, endpoint: usize, transition: Transition) {
+        let Transition { from, to, cause } = transition;
+        let of_route = self.scope == GuardScope::Route;
+        tracing::warn!(
+            route = of_route.then_some(&*self.name),
+            upstream = (!of_route).then_some(&*self.name),
+            endpoint = (!of_route).then_some(endpoint),
+            ?from,
+            ?to,
+            ?cause,
+            "circuit breaker"
+        );
+    }
 }

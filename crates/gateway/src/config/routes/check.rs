@@ -8,7 +8,9 @@ use http::{HeaderName, Method};
 
 use super::auth::{CheckedAccess, Issuers};
 use super::rate_limits::Limits;
-use super::upstreams::{CheckedFallback, CheckedSplit, EndpointSpec, UpstreamSpec, Upstreams};
+use super::upstreams::{
+    CheckedFallback, CheckedSplit, EndpointSpec, GuardSpec, UpstreamSpec, Upstreams,
+};
 use super::written::{
     IpRules as WrittenRules, Matcher, Route as Written, Shadow, Size, WrittenTarget,
 };
@@ -35,6 +37,7 @@ pub(super) struct Checked {
     pub(super) destination: Option<CheckedDestination>,
     pub(super) retry: Option<Retry>,
     pub(super) hedge: Option<Hedge>,
+    pub(super) guard: Option<GuardSpec>,
     pub(super) fallback: Option<CheckedFallback>,
     /// An upstream's name, and the share of the requests.
     pub(super) mirror: Option<(String, f64)>,
@@ -114,6 +117,7 @@ impl Check<'_> {
         let destination = self.destination(&written, shared);
         let retry = written.retry.as_ref().map(|retry| self.retry(retry));
         let hedge = written.hedge.as_ref().map(|hedge| self.hedge(hedge));
+        let guard = written.breaker.as_ref().map(|breaker| self.guard(breaker));
         let fallback = written
             .fallback
             .as_ref()
@@ -167,6 +171,7 @@ impl Check<'_> {
             destination,
             retry,
             hedge,
+            guard,
             fallback,
             mirror,
             priority,

@@ -199,6 +199,7 @@ fn assemble(
             // It has its findings.
             (None, None) => continue,
         };
+        let guard = route.guard.and_then(|guard| guard.build(&name, 1));
         compiled.push(Route {
             name,
             destination,
@@ -224,6 +225,7 @@ fn assemble(
             shadowed: route.shadowed,
             retry: route.retry,
             hedge: route.hedge,
+            guard,
             fallback: route.fallback.and_then(|fallback| match fallback {
                 CheckedFallback::Named(name) => named.get(&name).copied().map(Fallback::Upstream),
                 CheckedFallback::Answer(answer) => Some(Fallback::Answer(answer)),

@@ -68,6 +68,7 @@ impl Check<'_> {
             ("cacheable", written.cacheable),
             ("retry", written.retry.is_some()),
             ("hedge", written.hedge.is_some()),
+            ("breaker", written.breaker.is_some()),
             ("fallback", written.fallback.is_some()),
             ("mirror", written.mirror.is_some()),
             ("priority", written.priority.is_some()),

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::auth::{Auth, ForwardClaims, Issuer};
-use super::upstreams::{Fallback, Hedge, Mirror, Retry, Split, Upstream};
+use super::upstreams::{Breaker, Fallback, Hedge, Mirror, Retry, Split, Upstream};
 use crate::config::duration;
 
 /// Where requests go. The most specific route that fits a request gets it, whatever the order in this file.
@@ -77,6 +77,8 @@ pub(super) struct Route {
     pub(super) retry: Option<Retry>,
     /// When a second request is sent beside one that takes long.
     pub(super) hedge: Option<Hedge>,
+    /// Stops asking its upstream for this route while that fails for it, whatever it does for others.
+    pub(super) breaker: Option<Breaker>,
     /// Another upstream that gets copies of its requests.
     pub(super) mirror: Option<Mirror>,
     /// What stands in for an upstream that cannot be asked.

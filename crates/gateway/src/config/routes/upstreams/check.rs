@@ -118,21 +118,14 @@ impl UpstreamCheck<'_> {
         self.findings.push(self.document.about(&whole, message));
     }
 
-    /// The time that is written, which is more than none; the usual one where there is none.
+    /// As [`time`].
     pub(super) fn time(
         &mut self,
         at: &[Step<'_>],
         written: Option<&Period>,
         usual: Duration,
     ) -> Duration {
-        let Some(written) = written else {
-            return usual;
-        };
-        let allowed = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
-        written.time().filter(|time| allowed.contains(time)).unwrap_or_else(|| {
-            self.say(at, "must be a time from 1ms to 24h: seconds such as 0.5, or a text such as \"10s\"");
-            usual
-        })
+        time(&mut |at, message| self.say(at, message), at, written, usual)
     }
 
     fn upstream(&mut self, written: &Written, settings: &Settings) -> Option<UpstreamSpec> {
@@ -338,4 +331,24 @@ impl UpstreamCheck<'_> {
             },
         }
     }
+}
+
+/// The time that is written, which is more than none; the usual one where there is none.
+pub(super) fn time(
+    say: &mut dyn FnMut(&[Step<'_>], &str),
+    at: &[Step<'_>],
+    written: Option<&Period>,
+    usual: Duration,
+) -> Duration {
+    let Some(written) = written else {
+        return usual;
+    };
+    let allowed = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
+    let time = written.time().filter(|time| allowed.contains(time));
+    time.unwrap_or_else(|| {
+        let message =
+            "must be a time from 1ms to 24h: seconds such as 0.5, or a text such as \"10s\"";
+        say(at, message);
+        usual
+    })
 }

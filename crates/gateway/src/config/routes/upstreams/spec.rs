@@ -40,7 +40,7 @@ pub(in crate::config::routes) struct EndpointSpec {
 
 /// What breakers are made of.
 #[derive(Debug, Clone)]
-pub(super) struct GuardSpec {
+pub(in crate::config::routes) struct GuardSpec {
     pub(super) policy: Policy,
     pub(super) scope: GuardScope,
     pub(super) failures: Statuses,
@@ -106,7 +106,7 @@ impl UpstreamSpec {
         let picker = Picker::new(self.balance, balanced);
         let guard = self
             .guard
-            .and_then(|guard| guard.build(self.endpoints.len()));
+            .and_then(|guard| guard.build(name, self.endpoints.len()));
         let endpoints = self.endpoints.into_iter().map(|endpoint| {
             let next = pools.len();
             let key = (endpoint.target.host.clone(), endpoint.target.port);
@@ -134,15 +134,20 @@ impl UpstreamSpec {
 
 impl GuardSpec {
     /// The breakers; none when the policy is not possible, which has been found already.
-    fn build(self, endpoints: usize) -> Option<Guard> {
+    pub(in crate::config::routes) fn build(self, name: &str, endpoints: usize) -> Option<Guard> {
         let count = match self.scope {
-            GuardScope::Upstream => 1,
+            GuardScope::Upstream | GuardScope::Route => 1,
             GuardScope::Endpoint => endpoints,
         };
         let breakers: Result<Box<[Arc<Breaker>]>, _> = (0..count)
             .map(|_| Breaker::new(&self.policy).map(Arc::new))
             .collect();
-        Some(Guard::new(breakers.ok()?, self.scope, self.failures))
+        Some(Guard::new(
+            name.into(),
+            breakers.ok()?,
+            self.scope,
+            self.failures,
+        ))
     }
 }
 

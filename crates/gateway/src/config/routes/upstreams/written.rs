@@ -173,13 +173,14 @@ pub(super) struct OutlierRules {
     pub(super) max_ejected: Option<u32>,
 }
 
-/// When an upstream is not asked any more, and when again. With neither "consecutiveFailures", "failureRatio" nor "slow",
+/// When an upstream is not asked any more, by anybody or by one route, and when again. With neither "consecutiveFailures", "failureRatio" nor "slow",
 /// 5 failures in a row open it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
-pub(super) struct Breaker {
-    /// What it watches: "upstream", as a whole, or each "endpoint" by itself; "upstream" where none is given.
+pub(in crate::config::routes) struct Breaker {
+    /// What that of an upstream watches: "upstream", as a whole, or each "endpoint" by itself; "upstream" where none is
+    /// given. That of a route watches the route.
     pub(super) scope: Option<String>,
     /// Failures in a row that open it.
     #[schemars(range(min = 1, max = 1_000_000))]
