@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use testkit::Backend;
+use testkit::{Backend, Client};
 
 use crate::{assert_problem, everything_to, gateway, in_front_of};
 
@@ -128,4 +128,84 @@ async fn idle_and_old_connections_to_the_backend_are_given_up() {
         client.get("/").await;
         assert_eq!(backend.connections(), 2, "{variable}");
     }
+}
+
+async fn post(client: &mut Client) -> u16 {
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
+        .await;
+    client.response().await.status()
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_again_gets_a_connection_that_no_backend_closes_yet() {
+    let long = Duration::from_millis(1100);
+    let silent = Backend::ok().await;
+    let gateway = in_front_of(&silent).await;
+    let mut client = gateway.client().await;
+    for _ in 0..2 {
+        assert_eq!(post(&mut client).await, 200);
+    }
+    assert_eq!(silent.connections(), 1, "just used");
+    assert!(client.is_silent_for(long).await);
+    assert_eq!(post(&mut client).await, 200);
+    assert_eq!(silent.connections(), 2, "the backend may be about to close");
+    assert!(client.is_silent_for(long).await);
+    assert_eq!(client.get("/").await.status(), 200);
+    assert_eq!(silent.connections(), 2, "a GET could be sent again");
+
+    let telling = Backend::answering(
+        *b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\nok",
+    )
+    .await;
+    let gateway = in_front_of(&telling).await;
+    let mut client = gateway.client().await;
+    assert_eq!(post(&mut client).await, 200);
+    assert!(client.is_silent_for(long).await);
+    assert_eq!(post(&mut client).await, 200);
+    assert_eq!(telling.connections(), 1, "it keeps them for longer");
+}
+
+#[tokio::test]
+async fn a_backend_that_closes_early_is_known_after_the_first_time() {
+    let backend = Backend::scripted(|mut connection| async move {
+        let idle = Duration::from_millis(600);
+        while let Ok(Some(_)) = tokio::time::timeout(idle, connection.request()).await {
+            connection
+                .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                .await;
+        }
+    })
+    .await;
+    let gateway = in_front_of(&backend).await;
+    let mut client = gateway.client().await;
+    assert_eq!(post(&mut client).await, 200);
+    for (pause, connections, why) in [
+        (300, 1, "nothing is known yet"),
+        (700, 2, "it has been closed"),
+        (500, 3, "half of the time is over"),
+    ] {
+        let pause = Duration::from_millis(pause);
+        assert!(client.is_silent_for(pause).await);
+        assert_eq!(post(&mut client).await, 200);
+        assert_eq!(backend.connections(), connections, "{why}");
+    }
+}
+
+#[tokio::test]
+async fn the_oldest_idle_connection_makes_room() {
+    let backend = Backend::ok().await;
+    let gateway = gateway()
+        .routes(&everything_to(&backend.url()))
+        .env("UPSTREAM_MAX_IDLE", "1")
+        .start()
+        .await;
+    let mut client = gateway.client().await;
+    assert_eq!(post(&mut client).await, 200);
+    assert!(client.is_silent_for(Duration::from_millis(1100)).await);
+    // Over a second connection, which is the better one to keep.
+    assert_eq!(post(&mut client).await, 200);
+    backend.wait_for_ends(1).await;
+    assert_eq!(post(&mut client).await, 200);
+    assert_eq!(backend.connections(), 2);
 }

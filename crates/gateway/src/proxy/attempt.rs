@@ -17,7 +17,7 @@ use wire::server::Client;
 use super::connect::connect;
 use super::fields::asks_for_websocket;
 use super::forward::{Forwarder, Routed};
-use super::pool::{Care, Pool};
+use super::pool::{Care, Pool, Reused};
 use super::request_head::{RequestFraming, RequestHead};
 use super::retry::is_idempotent;
 use crate::config::{Route, Settings};
@@ -274,16 +274,20 @@ async fn exchange(
     };
     let idempotent = is_idempotent(outgoing.method);
     let care = if idempotent { Care::Usual } else { Care::Great };
-    if let Some(connection) = pool.take(Instant::now(), care) {
-        match send(connection, head, outgoing, body, policy, client, pool).await {
-            Err(Failure {
-                kind: FailureKind::Closed,
-                repeatable: true,
-            }) if idempotent => {
-                tracing::debug!("idle upstream connection was dead; request is sent again");
-            }
-            result => return result.map_err(refusal),
+    if let Some(Reused { connection, idle }) = pool.take(Instant::now(), care) {
+        let sent = send(connection, head, outgoing, body, policy, client, pool).await;
+        let Err(Failure {
+            kind: FailureKind::Closed,
+            repeatable,
+        }) = sent
+        else {
+            return sent.map_err(refusal);
+        };
+        pool.learn_closed(idle, Instant::now());
+        if !(repeatable && idempotent) {
+            return sent.map_err(refusal);
         }
+        tracing::debug!("idle upstream connection was dead; request is sent again");
     }
     let due = policy
         .due

@@ -140,7 +140,7 @@ impl Copy {
     /// The answer; none where there is none.
     async fn send(mut self) -> Option<Response<Body>> {
         let connection = match self.pool.take(Instant::now(), Care::Great) {
-            Some(connection) => connection,
+            Some(reused) => reused.connection,
             None => Connection::new(connect(&self.target, self.connect_by).await.ok()?),
         };
         let outgoing = OutgoingRequest {

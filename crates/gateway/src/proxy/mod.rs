@@ -14,6 +14,7 @@ mod preview;
 mod replay;
 mod request_head;
 mod retry;
+mod safe_idle;
 mod trailers;
 
 pub(crate) use attempt::Holds;

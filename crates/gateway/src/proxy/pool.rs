@@ -4,14 +4,22 @@
 //! Backends close idle connections too, and a request sent into a closing one is lost. What can be known is checked
 //! before reuse: the backend's own word on how long it keeps them (`Keep-Alive: timeout=`), what the runtime has
 //! heard of the socket, and, where losing the race would cost the most, the socket itself.
+//!
+//! None of that helps when the backend closes while the request is on its way. So a request that cannot be sent again
+//! only gets a connection that is surely not closed yet for being idle ([`SafeIdle`]), and else a new one: a round trip
+//! is a small price for a request that would be lost. Other proxies leave that to whoever sets an idle time-out below the backend's
+//! (nginx, Envoy), or to browsers that send the request again (HAProxy's `http-reuse safe`).
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use wire::Idle;
 use wire::client::{Connection, Home};
+
+use super::safe_idle::SafeIdle;
 
 /// A backend closes at the end of its own time-out; our request must be there before.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -35,7 +43,7 @@ pub(crate) struct PoolLimits {
 pub(super) enum Care {
     /// The request can be sent again.
     Usual,
-    /// It cannot: look at the socket.
+    /// It cannot: the socket is looked at, and must not be idle for long.
     Great,
 }
 
@@ -48,13 +56,25 @@ pub(crate) struct Pools(Box<[Rc<Pool>]>);
 pub(super) struct Pool {
     limits: PoolLimits,
     /// The one used last is at the end.
-    idle: RefCell<Vec<IdleConnection>>,
+    idle: RefCell<VecDeque<IdleConnection>>,
+    /// How long one is safe that the backend has said nothing about.
+    safe: SafeIdle,
+}
+
+/// A connection that is used again.
+#[derive(Debug)]
+pub(super) struct Reused {
+    pub(super) connection: Connection,
+    /// How long it has been idle.
+    pub(super) idle: Duration,
 }
 
 #[derive(Debug)]
 struct IdleConnection {
     connection: Connection,
     since: Instant,
+    /// The backend has said how long it keeps it.
+    announced: bool,
     /// Not to be used any more from here on.
     expires: Instant,
 }
@@ -70,6 +90,7 @@ impl Pools {
                     Rc::new(Pool {
                         limits,
                         idle: RefCell::default(),
+                        safe: SafeIdle::default(),
                     })
                 })
                 .collect(),
@@ -86,7 +107,11 @@ impl Pools {
         for pool in &self.0 {
             pool.idle.borrow_mut().retain_mut(|idle| {
                 idle.connection.release_memory();
-                now < idle.expires && !idle.connection.has_stirred()
+                let is_alive = !idle.connection.has_stirred();
+                if !is_alive {
+                    pool.learn_closed(now.saturating_duration_since(idle.since), now);
+                }
+                is_alive && now < idle.expires
             });
         }
     }
@@ -94,34 +119,67 @@ impl Pools {
 
 impl Pool {
     /// An idle connection that, as far as can be known, is alive.
-    pub(super) fn take(&self, now: Instant, care: Care) -> Option<Connection> {
+    pub(super) fn take(&self, now: Instant, care: Care) -> Option<Reused> {
         loop {
-            let idle = self.idle.borrow_mut().pop()?;
-            let doubtful = care == Care::Great || now.saturating_duration_since(idle.since) > FRESH;
-            let usable = now < idle.expires
-                && !idle.connection.has_stirred()
-                && (!doubtful || idle.connection.look() == Idle::Quiet);
-            if usable {
-                return Some(idle.connection);
+            let IdleConnection {
+                connection,
+                since,
+                expires,
+                ..
+            } = self.pop(now, care)?;
+            if now >= expires {
+                continue;
             }
+            let idle = now.saturating_duration_since(since);
+            let doubtful = care == Care::Great || idle > FRESH;
+            if !connection.has_stirred() && (!doubtful || connection.look() == Idle::Quiet) {
+                return Some(Reused { connection, idle });
+            }
+            self.learn_closed(idle, now);
         }
+    }
+
+    /// The backend has closed a connection that had been idle for so long, or less.
+    pub(super) fn learn_closed(&self, idle: Duration, now: Instant) {
+        self.safe.learn_closed(idle, now);
+    }
+
+    fn pop(&self, now: Instant, care: Care) -> Option<IdleConnection> {
+        let mut idle = self.idle.borrow_mut();
+        let last = idle.back()?;
+        let is_safe =
+            || last.announced || now.saturating_duration_since(last.since) < self.safe.at(now);
+        // The others have been idle for longer. They stay: requests that can be sent again may use them.
+        if care == Care::Great && !is_safe() {
+            return None;
+        }
+        idle.pop_back()
     }
 }
 
 impl Home for Pool {
     fn take_back(&self, connection: Connection) {
         let now = Instant::now();
-        let kept = connection.keep_alive().map_or(self.limits.idle, |kept| {
-            kept.saturating_sub(MARGIN).min(self.limits.idle)
+        let said = connection.keep_alive();
+        let kept = said.map_or(self.limits.idle, |said| {
+            said.saturating_sub(MARGIN).min(self.limits.idle)
         });
         let expires = (now + kept).min(connection.opened() + self.limits.lifetime);
-        let mut idle = self.idle.borrow_mut();
-        if now < expires && idle.len() < self.limits.most_idle {
-            idle.push(IdleConnection {
-                connection,
-                since: now,
-                expires,
-            });
+        if now >= expires {
+            return;
         }
+        let mut idle = self.idle.borrow_mut();
+        // The oldest makes room: it is the next to be closed in any case.
+        while idle.len() >= self.limits.most_idle {
+            if idle.pop_front().is_none() {
+                return;
+            }
+        }
+        idle.push_back(IdleConnection {
+            announced: said.is_some(),
+            connection,
+            since: now,
+            expires,
+        });
     }
 }
