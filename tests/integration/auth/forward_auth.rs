@@ -113,6 +113,28 @@ async fn the_service_gets_the_fields_that_the_route_names() {
 }
 
 #[tokio::test]
+async fn what_the_service_is_shown_is_kept_from_the_backend_where_the_route_says_so() {
+    let backend = Backend::ok().await;
+    let (service, _) = service("HTTP/1.1 204 No Content\r\n\r\n").await;
+    for (forwards, expected) in [(true, Some("s")), (false, None)] {
+        let forward = json!({ "url": service.url(), "requestHeaders": ["X-Session", "Cookie"] });
+        let auth = json!({ "forward": forward, "forwardCredentials": forwards });
+        let route = everywhere(&backend, &json!({ "auth": auth }));
+        let gateway = gateway().routes(&routes(&[route])).start().await;
+        let request =
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Session: s\r\nCookie: s\r\nX-Other: o\r\n\r\n";
+        assert_eq!(send(&gateway, request).await.status(), 200);
+        assert_eq!(service.last().field("x-session"), Some("s"));
+        let seen = backend.last();
+        assert_eq!(
+            (seen.field("x-session"), seen.field("cookie")),
+            (expected, expected)
+        );
+        assert_eq!(seen.field("x-other"), Some("o"));
+    }
+}
+
+#[tokio::test]
 async fn fields_of_its_answer_go_to_the_backend_in_place_of_the_clients() {
     let backend = Backend::ok().await;
     let forged = [

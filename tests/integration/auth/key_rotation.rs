@@ -87,6 +87,11 @@ async fn an_issuer_that_fails_keeps_its_last_good_keys() {
             let answer = show(&gateway, "/", token).await;
             assert_eq!(answer.status(), 200, "{failure:?}");
         }
+        // Of a key that may have come meanwhile nobody can say.
+        let unseen = P256.token_by("two", &json!({}));
+        let answer = show(&gateway, "/", &unseen).await;
+        assert_unavailable(&answer);
+        assert_eq!(answer.field("retry-after"), Some("1"), "{failure:?}");
     }))
     .await;
 }
