@@ -24,9 +24,9 @@ pub(crate) use load::token_issuer;
 pub use load::{Loaded, load};
 pub use routes::schema;
 pub use settings::{
-    AccessLog, AccessLogFormat, JwtSettings, Limits, LogFormat, RedisServer, RedisSettings,
-    SETTINGS, Secret, Setting, SettingError, Settings, Sources, Timeouts, Topology, UpstreamPool,
-    env_example, reference,
+    AccessLog, AccessLogFormat, DnsSettings, JwtSettings, Limits, LogFormat, RedisServer,
+    RedisSettings, SETTINGS, Secret, Setting, SettingError, Settings, Sources, Timeouts, Topology,
+    UpstreamPool, env_example, reference,
 };
 pub use snapshot::{Destination, Policy, Route, Shadowed, Snapshot};
 pub(crate) use snapshot::{Fallback, FixedAnswer};

@@ -92,6 +92,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// `UPSTREAM_*`.
     pub upstream_pool: UpstreamPool,
+    /// `DNS_*`.
+    pub dns: DnsSettings,
 }
 
 /// How tokens are checked.
@@ -198,6 +200,15 @@ pub struct UpstreamPool {
     pub max_idle: usize,
 }
 
+/// Who is asked for the addresses of backends.
+#[derive(Debug, Clone)]
+pub struct DnsSettings {
+    /// `DNS_SERVERS`, in the order in which they are asked; the system's where there are none.
+    pub servers: Vec<SocketAddr>,
+    /// `DNS_TIMEOUT`: how long one server is waited for.
+    pub timeout: Duration,
+}
+
 impl JwtSettings {
     /// Whether tokens are signed with nothing but the documented default.
     #[must_use]
@@ -296,6 +307,10 @@ impl Settings {
                 idle_timeout: read.value("UPSTREAM_IDLE_TIMEOUT", v::duration),
                 max_lifetime: read.value("UPSTREAM_MAX_LIFETIME", v::duration),
                 max_idle: read.value("UPSTREAM_MAX_IDLE", v::idle_count),
+            },
+            dns: DnsSettings {
+                servers: read.value("DNS_SERVERS", v::dns_servers),
+                timeout: read.value("DNS_TIMEOUT", v::dns_timeout),
             },
         };
         read.finish(settings)

@@ -47,6 +47,7 @@ const LOGGING: &str = "Logging";
 const LIMITS: &str = "Limits";
 const TIMEOUTS: &str = "Time-outs";
 const UPSTREAM: &str = "Connections to backends";
+const NAMES: &str = "Names of backends";
 const RESERVED: &str = "Checked, without effect in this version";
 
 /// All settings, in the order of the documentation.
@@ -336,6 +337,18 @@ pub const SETTINGS: &[Setting] = &[
         "UPSTREAM_MAX_IDLE",
         "256",
         "Idle connections kept per backend and worker, 0 to 100000",
+    ),
+    setting(
+        NAMES,
+        "DNS_SERVERS",
+        "",
+        "DNS servers in place of the system's, comma separated, the first that answers is asked: 10.0.0.53, 10.0.0.54:5353, [2001:db8::53]:53; the system's search list and hosts file are used all the same",
+    ),
+    setting(
+        NAMES,
+        "DNS_TIMEOUT",
+        "2",
+        "How long an answer of a DNS server is waited for before the next one is asked, 1ms to 1m",
     ),
     setting(RESERVED, "ENABLE_CACHING", "true", "Response cache"),
     setting(

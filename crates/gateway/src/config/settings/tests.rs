@@ -177,6 +177,9 @@ fn wrong_values_say_what_is_allowed() {
         ("SHUTDOWN_TIMEOUT", "25h", "24h"),
         ("REDIS_URL", "rediss://a", "TLS to Redis is not there yet"),
         ("REDIS_TIMEOUT", "0", "1ms"),
+        ("DNS_SERVERS", "10.0.0.53,dns.internal", "\"dns.internal\""),
+        ("DNS_SERVERS", "10.0.0.53:0", "perhaps with a port"),
+        ("DNS_TIMEOUT", "2m", "1m"),
     ] {
         let error = error(variable, value);
         assert!(
@@ -184,6 +187,27 @@ fn wrong_values_say_what_is_allowed() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn dns_servers_are_addresses_perhaps_with_ports() {
+    let servers = "10.0.0.53, 10.0.0.54:5353,2001:db8::53,[::1],[::1]:54";
+    let settings = read(&[], &[("DNS_SERVERS", servers)], None).unwrap();
+    let shown: Vec<String> = settings
+        .dns
+        .servers
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let meant = [
+        "10.0.0.53:53",
+        "10.0.0.54:5353",
+        "[2001:db8::53]:53",
+        "[::1]:53",
+        "[::1]:54",
+    ];
+    assert_eq!(shown, meant);
+    assert!(read(&[], &[], None).unwrap().dns.servers.is_empty());
 }
 
 #[test]

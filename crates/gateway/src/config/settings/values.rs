@@ -278,6 +278,32 @@ pub(super) fn redis_server(text: &str) -> Parsed<Option<RedisServer>> {
     RedisServer::parse(text).map(Some)
 }
 
+/// Addresses, with port 53 where they name none.
+pub(super) fn dns_servers(text: &str) -> Parsed<Vec<SocketAddr>> {
+    list(text)
+        .map(|item| {
+            let with_port = item.parse().ok().filter(|server: &SocketAddr| server.port() != 0);
+            let bracketless = item.strip_prefix('[').and_then(|item| item.strip_suffix(']'));
+            let alone = || bracketless.unwrap_or(item).parse().ok();
+            with_port
+                .or_else(|| alone().map(|address: IpAddr| (address, 53).into()))
+                .ok_or_else(|| {
+                    format!("\"{item}\" must be an address, perhaps with a port, such as 10.0.0.53, 10.0.0.53:5353 or [2001:db8::53]:53")
+                })
+        })
+        .collect()
+}
+
+/// From 1 ms to a minute.
+pub(super) fn dns_timeout(text: &str) -> Parsed<Duration> {
+    time::parse(text)
+        .filter(|time| (Duration::from_millis(1)..=Duration::from_secs(60)).contains(time))
+        .ok_or_else(|| {
+            "must be a time from 1ms to 1m: seconds such as 2 or 0.5, or with a unit such as 500ms"
+                .to_owned()
+        })
+}
+
 fn whole_number(text: &str, least: usize, most: usize) -> Parsed<usize> {
     let number = text
         .parse()
