@@ -5,6 +5,7 @@
 //! the control plane ([`keep`]) replaces what has changed.
 
 mod balancer;
+mod dns;
 mod guard;
 mod hash_key;
 mod health_check;

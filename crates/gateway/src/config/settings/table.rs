@@ -348,7 +348,7 @@ pub const SETTINGS: &[Setting] = &[
         NAMES,
         "DNS_TIMEOUT",
         "2",
-        "How long an answer of a DNS server is waited for before the next one is asked, 1ms to 1m",
+        "How long an answer of a DNS server is waited for before the next one is asked, 1ms to 10s",
     ),
     setting(RESERVED, "ENABLE_CACHING", "true", "Response cache"),
     setting(

@@ -294,12 +294,12 @@ pub(super) fn dns_servers(text: &str) -> Parsed<Vec<SocketAddr>> {
         .collect()
 }
 
-/// From 1 ms to a minute.
+/// From 1 ms to 10 s.
 pub(super) fn dns_timeout(text: &str) -> Parsed<Duration> {
     time::parse(text)
-        .filter(|time| (Duration::from_millis(1)..=Duration::from_secs(60)).contains(time))
+        .filter(|time| (Duration::from_millis(1)..=Duration::from_secs(10)).contains(time))
         .ok_or_else(|| {
-            "must be a time from 1ms to 1m: seconds such as 2 or 0.5, or with a unit such as 500ms"
+            "must be a time from 1ms to 10s: seconds such as 2 or 0.5, or with a unit such as 500ms"
                 .to_owned()
         })
 }

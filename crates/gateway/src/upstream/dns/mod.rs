@@ -1,0 +1,53 @@
+//! Where backends' names lead: found out in the background, so that no request ever waits for a resolver.
+//!
+//! [`Names`] is asked to [`watch`](Names::watch) a [`Question`], and gives a [`Watched`]: its value is `None` until the
+//! first answer has come, then the present [`Answer`]. Whoever asks the same question shares the look-ups; when nobody
+//! watches any more, they end. [`Names::run`] is the one task that makes all of them; without it nothing is ever found.
+//!
+//! # When a name is looked up again
+//! When the time to live of what was found is over, but never sooner than after a second, nor later than after five
+//! minutes: a time of 0 would ask all the time, and one of days would keep a backend that has moved for days. Whoever
+//! could not connect may ask for it sooner ([`Watched::refresh`]), once a second at most.
+//!
+//! # What happens when it goes wrong
+//! - The **resolver fails** (no answer in time, SERVFAIL, REFUSED, nothing listens): nobody knows anything new, so the
+//!   last good answer stays for as long as it takes, as in nginx and Envoy. It is tried again after one to two seconds,
+//!   then ever more rarely, up to every 15 to 30 seconds.
+//! - The resolver says that there is **no such name**, or nothing of the kind at it: it is believed when it says so
+//!   again, and has said nothing else for [30 seconds](schedule::GRACE). A name server that was just started, or a
+//!   service in Kubernetes none of whose pods is ready for a moment, says so too, and an answer that is gone is no help
+//!   to anybody; but for ever, as nginx and Envoy do not keep it either, somebody else may have the address by then.
+//!   Until then, and afterwards, it is asked for as the negative TTL says (RFC 2308 §5), within 1 and 30 seconds.
+//! - **One family fails**, as AAAA does at some name servers for ever: the other one is used at once, together with what
+//!   the failed one came to last.
+//!
+//! A start never waits for any of this, nor fails by it: a name that is not known yet is `None`.
+//!
+//! # Who is asked
+//! The hosts file first, which goes before all else for the names that are in it; then `localhost`, which is this
+//! machine without being asked for (RFC 6761 §6.3); then the DNS servers, in order, beginning with the one that has
+//! answered last. Short names are completed by the search list of `/etc/resolv.conf`, as `ndots` says. Both files are
+//! read again when they have changed. This is what the C library does with `hosts: files dns`; its other sources (NIS,
+//! mDNS, `myhostname`) are not asked.
+//!
+//! # What the answer is for
+//! All addresses are in it, of both families. Some of them may lead nowhere, such as `::1` for a backend that listens
+//! on 127.0.0.1 only: whoever balances over them has to go on to the next where one cannot be connected to.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "forwarding still asks the system's resolver for each connection"
+)]
+
+mod hosts;
+mod lookup;
+mod names;
+mod question;
+mod schedule;
+mod servers;
+mod system;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use names::{Names, Watched};
+pub(crate) use question::{Answer, Question, Resolved};
