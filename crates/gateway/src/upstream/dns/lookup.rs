@@ -25,7 +25,7 @@ const LOCAL_TTL: Duration = Duration::from_secs(5);
 /// More SRV records are not looked at, those of the highest priority numbers first.
 const MOST_TARGETS: usize = 100;
 /// Targets that are looked up at once.
-const TARGETS_AT_ONCE: usize = 4;
+pub(super) const TARGETS_AT_ONCE: usize = 2;
 
 /// Looks one question up, again and again.
 pub(super) struct Lookup {
@@ -121,9 +121,9 @@ async fn addresses_of_host(view: &View, host: &str, memory: &Memory) -> Result<F
 
 /// The addresses of the first of the names that `name` may stand for that has any.
 ///
-/// A candidate that the servers cannot tell about is passed over, as search lists often hold domains that are out of their
-/// reach; but then it is not said that there is no such name. Where no server answers, the rest is not tried: what it
-/// found might be somebody else's.
+/// A candidate that the servers cannot tell about is passed over, as search lists often hold domains that are out of
+/// their reach; but then it is not said that there is no such name. Where no server answers, the rest is not tried: what
+/// it found might be somebody else's.
 async fn addresses(view: &View, name: &Name, memory: &Memory) -> Result<Found, Nothing> {
     if let Some(addresses) = view.local.addresses(name) {
         return Ok(Found {
@@ -293,74 +293,5 @@ impl From<NetError> for Nothing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(addresses: &[&str], ttl: u64) -> Family {
-        let addresses = addresses.iter().map(|address| address.parse().unwrap());
-        Ok((addresses.collect(), Duration::from_secs(ttl)))
-    }
-
-    fn absent(ttl: u64) -> Family {
-        let ttl = Some(Duration::from_secs(ttl));
-        Err(Nothing::Absent { ttl })
-    }
-
-    fn failed() -> Family {
-        Err(Nothing::Failed(LookupError::TimedOut))
-    }
-
-    /// The addresses and the time to live, or in one word why there are none.
-    fn merged(v4: Family, v6: Family, remembered: &[&str]) -> Result<(String, u64), &'static str> {
-        let remembered: Vec<IpAddr> = remembered
-            .iter()
-            .map(|text| text.parse().unwrap())
-            .collect();
-        match merge(v4, v6, &remembered) {
-            Ok((addresses, ttl)) => {
-                let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-                Ok((addresses.join(" "), ttl.as_secs()))
-            }
-            Err(Nothing::Absent { .. }) => Err("absent"),
-            Err(Nothing::Failed(_)) => Err("failed"),
-        }
-    }
-
-    fn addresses(text: &str, ttl: u64) -> Result<(String, u64), &'static str> {
-        Ok((text.to_owned(), ttl))
-    }
-
-    #[test]
-    fn both_families_hold_as_long_as_the_shorter_one() {
-        let (v4, v6) = (found(&["10.0.0.1"], 60), found(&["fd00::1"], 90));
-        assert_eq!(merged(v4, v6, &[]), addresses("10.0.0.1 fd00::1", 60));
-    }
-
-    #[test]
-    fn a_family_that_is_absent_is_no_loss() {
-        let only_v4 = merged(found(&["10.0.0.1"], 60), absent(5), &["fd00::1"]);
-        assert_eq!(only_v4, addresses("10.0.0.1", 60));
-        let only_v6 = merged(absent(5), found(&["fd00::1"], 60), &["10.0.0.1"]);
-        assert_eq!(only_v6, addresses("fd00::1", 60));
-    }
-
-    #[test]
-    fn a_family_that_fails_has_what_it_had_and_is_asked_for_again_soon() {
-        let only_v4 = merged(found(&["10.0.0.1"], 60), failed(), &["10.0.0.9", "fd00::1"]);
-        assert_eq!(only_v4, addresses("10.0.0.1 fd00::1", 30));
-        let only_v6 = merged(failed(), found(&["fd00::1"], 9), &["10.0.0.9", "fd00::2"]);
-        assert_eq!(only_v6, addresses("fd00::1 10.0.0.9", 9));
-    }
-
-    #[test]
-    fn a_name_is_absent_when_both_families_say_so() {
-        assert_eq!(merged(absent(1), absent(2), &["10.0.0.1"]), Err("absent"));
-        for (v4, v6) in [
-            (failed(), absent(1)),
-            (absent(1), failed()),
-            (failed(), failed()),
-        ] {
-            assert_eq!(merged(v4, v6, &["10.0.0.1"]), Err("failed"));
-        }
-    }
-}
+#[path = "lookup_tests.rs"]
+mod tests;

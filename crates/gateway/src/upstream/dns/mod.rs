@@ -14,12 +14,13 @@
 //!   last good answer stays for as long as it takes, as in nginx and Envoy. It is tried again after one to two seconds,
 //!   then ever more rarely, up to every 15 to 30 seconds.
 //! - The resolver says that there is **no such name**, or nothing of the kind at it: it is believed when it says so
-//!   again, and has said nothing else for [30 seconds](schedule::GRACE). A name server that was just started, or a
-//!   service in Kubernetes none of whose pods is ready for a moment, says so too, and an answer that is gone is no help
-//!   to anybody; but for ever, as nginx and Envoy do not keep it either, somebody else may have the address by then.
-//!   Until then, and afterwards, it is asked for as the negative TTL says (RFC 2308 §5), within 1 and 30 seconds.
-//! - **One family fails**, as AAAA does at some name servers for ever: the other one is used at once, together with what
-//!   the failed one came to last.
+//!   again, and has said nothing else for [30 seconds](schedule::GRACE). Envoy takes the first word for it; but a name
+//!   server that was just started says so too, and a service in Kubernetes none of whose pods is ready for a moment,
+//!   and then the last good answer is worth more than none. It is not kept for ever, though: somebody else may have
+//!   the address by then. All the while it is asked for as the negative TTL says (RFC 2308 §5), within 1 and 30
+//!   seconds.
+//! - **A part fails**, AAAA records as at some name servers for ever, or one target of a service: the rest is used at
+//!   once, together with what the failed part came to last.
 //!
 //! A start never waits for any of this, nor fails by it: a name that is not known yet is `None`.
 //!

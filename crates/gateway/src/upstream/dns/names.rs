@@ -16,7 +16,7 @@ use super::system::System;
 use crate::config::DnsSettings;
 
 /// Questions that are looked up at the same time: a start with thousands of names is no reason to flood the resolver.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 /// The questions that are watched, and their answers.
 pub(crate) struct Names {
@@ -83,7 +83,7 @@ impl Names {
         }
     }
 
-    /// Looks up all that is watched, for as long as it is polled. When it is started again, answers that are known stay.
+    /// Looks up all that is watched, for as long as it is polled. Started again, it goes on from the answers it had.
     pub(crate) async fn run(&self) {
         self.run_with(|question| Lookup::new(Arc::clone(&self.system), question.clone()))
             .await;
@@ -170,7 +170,11 @@ impl Entry {
         match news {
             News::Nothing => {}
             News::Changed(answer) => {
-                tracing::info!(%name, addresses = %answer, "name resolved");
+                if answer.resolved.is_empty() {
+                    tracing::warn!(%name, "there is no such name");
+                } else {
+                    tracing::info!(%name, addresses = %answer, "name resolved");
+                }
                 self.answers.send_replace(Some(answer));
             }
             News::Gone(answer) => {

@@ -13,6 +13,12 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RecordType};
 
+use super::lookup::TARGETS_AT_ONCE;
+use super::names::AT_ONCE;
+
+/// Questions that one server is asked at once: as many as there can be, for one too many is an error. Each is a socket.
+const MOST_ACTIVE: usize = AT_ONCE * TARGETS_AT_ONCE * 2;
+
 /// DNS servers that all know the same.
 ///
 /// Each has a resolver of its own, for the library's way from one server to the next holds one time limit over all of
@@ -73,6 +79,7 @@ fn resolver(address: SocketAddr, timeout: Duration) -> Result<TokioResolver, Net
     let options = builder.options_mut();
     *options = ResolverOpts::default();
     options.timeout = timeout;
+    options.max_active_requests = MOST_ACTIVE;
     // A datagram that is lost is sent again within the time limit; this would be the whole of it once more.
     options.attempts = 0;
     // When a name is looked up again is decided here, and then it is to be asked for.

@@ -106,6 +106,26 @@ impl View {
     }
 }
 
+#[cfg(test)]
+impl View {
+    pub(super) const TIMEOUT_FOR_TESTS: Duration = Duration::from_millis(500);
+
+    /// No hosts file, these servers, and a search list of these domains.
+    pub(super) fn for_tests(servers: &[SocketAddr], domains: &[&str]) -> Self {
+        let domains = domains
+            .iter()
+            .filter_map(|domain| Name::from_ascii(domain).ok());
+        Self {
+            local: LocalNames::default(),
+            servers: Servers::new(servers, Self::TIMEOUT_FOR_TESTS),
+            search: Search {
+                domains: domains.collect(),
+                ndots: 1,
+            },
+        }
+    }
+}
+
 impl Search {
     fn new(config: &ResolverConfig, ndots: usize) -> Self {
         let mut domains = config.search().to_vec();

@@ -137,6 +137,23 @@ async fn a_service_without_a_target_is_absent() {
 }
 
 #[tokio::test]
+async fn a_part_that_fails_is_what_it_was() {
+    let records = [
+        "--srv-host=_http._tcp.users.test,a.test,80,0,1",
+        "--srv-host=_http._tcp.users.test,b.example,80,0,1",
+    ];
+    // Outside of "test" the server knows what it has, and refuses to tell about all else, such as AAAA records.
+    let dns = Dns::with_arguments("10.0.0.1 a.test\n10.0.0.2 b.example\n", &records).await;
+    let names = run(&[dns.address()]);
+    let mut users = names.watch(service("_http._tcp.users.test"));
+    until(&mut users, &["10.0.0.1:80", "10.0.0.2:80"]).await;
+    dns.set_hosts("10.0.0.9 a.test\n").await;
+    until(&mut users, &["10.0.0.2:80", "10.0.0.9:80"]).await;
+    let mut others = names.watch(service("_http._tcp.users.test."));
+    until(&mut others, &["10.0.0.9:80"]).await;
+}
+
+#[tokio::test]
 async fn the_last_answer_is_kept_while_the_server_is_away() {
     let mut dns = Dns::start(USERS).await;
     let names = run(&[dns.address()]);
