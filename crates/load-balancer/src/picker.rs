@@ -143,6 +143,13 @@ impl Picker {
         &self.endpoints
     }
 
+    /// The index of the endpoint with this identity.
+    #[must_use]
+    pub fn index_of(&self, id: u64) -> Option<usize> {
+        let place = self.by_id.binary_search_by_key(&id, |&(id, _)| id).ok()?;
+        Some(self.by_id[place].1)
+    }
+
     /// The settings, as they were given.
     #[must_use]
     pub const fn settings(&self) -> &Settings {
@@ -199,8 +206,7 @@ impl Picker {
 
     /// The index of the endpoint with this identity, if it may be picked.
     fn remembered(&self, id: u64, tried: &[u64]) -> Option<usize> {
-        let place = self.by_id.binary_search_by_key(&id, |&(id, _)| id).ok()?;
-        let (_, index) = self.by_id[place];
+        let index = self.index_of(id)?;
         let endpoint = &self.endpoints[index];
         let may = endpoint.weight > 0 && endpoint.load.is_available() && !tried.contains(&id);
         may.then_some(index)

@@ -36,8 +36,8 @@ pub struct Detector {
     settings: Settings,
     /// All endpoints of the upstream that have a weight.
     endpoints: Box<[Arc<Load>]>,
-    /// When the present interval ends. Held while an ejection is decided.
-    interval_ends: Mutex<Duration>,
+    /// When the present interval ends. Held while an ejection is decided. Shared with the detectors before this one.
+    interval_ends: Arc<Mutex<Duration>>,
 }
 
 /// What a detector has done.
@@ -83,9 +83,20 @@ impl Detector {
             load.take_answers();
         }
         Self {
-            interval_ends: Mutex::new(now.saturating_add(settings.interval)),
+            interval_ends: Arc::new(Mutex::new(now.saturating_add(settings.interval))),
             settings,
             endpoints,
+        }
+    }
+
+    /// A detector that takes this one's place, over `endpoints`, some of which may be new: the interval goes on, and what
+    /// is known of those that stay counts.
+    #[must_use]
+    pub fn update(&self, endpoints: impl Into<Box<[Arc<Load>]>>) -> Self {
+        Self {
+            settings: self.settings,
+            endpoints: endpoints.into(),
+            interval_ends: Arc::clone(&self.interval_ends),
         }
     }
 

@@ -278,6 +278,30 @@ fn what_a_detector_has_ejected_its_successor_lets_return() {
 }
 
 #[test]
+fn an_interval_goes_on_when_endpoints_come_and_go() {
+    let mut upstream = Upstream::new(5, Settings::default());
+    upstream.loads.push(Arc::new(Load::new(START)));
+    upstream.detector = upstream.detector.update(upstream.loads.clone());
+    for endpoint in 0..6 {
+        for request in 0..200 {
+            let outcome = match (endpoint, request % 2) {
+                (0, 0) => Outcome::ServerError,
+                _ => Outcome::Success,
+            };
+            upstream.answer(endpoint, outcome, 1, at(5));
+        }
+    }
+    upstream.loads.pop();
+    upstream.detector = upstream.detector.update(upstream.loads.clone());
+    assert_eq!(
+        upstream.detector.tick(at(10)),
+        [ejected(0, Reason::SuccessRate, 30)]
+    );
+    upstream.detector = upstream.detector.update(upstream.loads.clone());
+    assert_eq!(upstream.detector.tick(at(40)), [returned(0)]);
+}
+
+#[test]
 fn an_endpoint_that_has_been_removed_is_left_alone() {
     let upstream = Upstream::new(2, by_streak());
     let removed = Arc::new(Load::new(START));
