@@ -13,6 +13,7 @@ mod command_line;
 mod compression;
 mod conformance;
 mod cors;
+mod dns;
 mod failures;
 mod header_fields;
 mod hedging;

@@ -1,7 +1,7 @@
 //! Backends that do as they are told.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -48,7 +48,18 @@ impl Backend {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::scripted_at((Ipv4Addr::LOCALHOST, 0).into(), script).await
+    }
+
+    /// [`Self::scripted`], at an address of this machine; port 0 is any that is free.
+    pub async fn scripted_at<F>(
+        address: SocketAddr,
+        script: impl Fn(Connection) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let log = Arc::new(Log::default());
         let shared = Arc::clone(&log);

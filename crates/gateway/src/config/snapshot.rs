@@ -27,10 +27,6 @@ pub struct Snapshot {
     pub routes: Box<[Route]>,
     /// The upstreams that routes point to. Routes with the same targets do not share one.
     pub upstreams: Box<[Upstream]>,
-    /// How many connection pools a worker needs: one more than the largest [`Endpoint::pool`].
-    ///
-    /// [`Endpoint::pool`]: crate::upstream::Endpoint::pool
-    pub pools: usize,
     /// All rate limits; routes have indices into them.
     pub rate_limits: RateLimits,
     /// How often requests have failed.

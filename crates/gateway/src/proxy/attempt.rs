@@ -8,7 +8,7 @@ use circuit_breaker::adaptive;
 use circuit_breaker::concurrency::{Limit, Place};
 use http::{Method, Response};
 use load_balancer::{InFlight, Outcome};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use wire::Body;
 use wire::client::{Connection, Failure, FailureKind, Home, OutgoingRequest, ResponsePolicy};
 use wire::head::ResponseLimits;
@@ -23,7 +23,7 @@ use super::retry::is_idempotent;
 use crate::config::{Route, Settings};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
-use crate::upstream::{Endpoint, Guard, GuardScope, Permit, Picked, Upstream};
+use crate::upstream::{Guard, Member, Permit, Picked, Target, Upstream};
 
 /// What is the same for all attempts to forward a request.
 pub(super) struct Exchange<'a> {
@@ -41,8 +41,8 @@ pub(super) struct Exchange<'a> {
 /// An attempt whose answer, or failure, is there.
 pub(super) struct Attempt {
     pub(super) result: Result<Response<Body>, Refusal>,
-    /// The identity of who was asked.
-    pub(super) endpoint: u64,
+    /// Who was asked.
+    pub(super) member: Arc<Member>,
     /// When it was there.
     pub(super) ended_at: Instant,
     pub(super) holds: Holds,
@@ -59,7 +59,7 @@ pub(crate) struct Holds {
 #[derive(Default)]
 struct Leave {
     route_breaker: Option<Permit>,
-    breaker: Option<(usize, Permit)>,
+    breaker: Option<Permit>,
     adaptive: Option<adaptive::Permit<Arc<adaptive::AdaptiveLimit>>>,
     place: Option<Place<Arc<Limit>>>,
 }
@@ -92,7 +92,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Asks one endpoint that is none of those that have been `tried`.
+    /// Asks one member that is none of those that have been `tried`.
     pub(super) async fn attempt(
         &self,
         body: &mut Body,
@@ -103,20 +103,26 @@ impl<'a> Exchange<'a> {
         let request = self.request;
         let began = self.began(tried);
         let mut leave = self.leave(began)?;
+        let picked = match self.pick(tried, began, &mut leave) {
+            // Rarely, and only before the first answers of the DNS.
+            Err(_) if self.upstream.balancer.len() == 0 => {
+                Box::pin(self.wait_for_members(due)).await?;
+                self.pick(tried, began, &mut leave)?
+            }
+            picked => picked?,
+        };
         let Picked {
-            index,
-            id,
+            member,
             mut in_flight,
-        } = self.pick(tried, began, &mut leave)?;
-        let endpoint = &self.upstream.endpoints[index];
-        entry.set_endpoint(&endpoint.target.address, id);
+        } = picked;
+        entry.set_member(&member);
         let framing = RequestFraming::of(body.exact_length(), &request.head.method);
         let expects_continue = request.client.expects_continue();
         let time_left = due.saturating_duration_since(began);
         let head = RequestHead {
             expects_continue,
             websocket: self.websocket,
-            ..self.head(endpoint, framing, time_left, entry)
+            ..self.head(&member.target, framing, time_left, entry)
         };
         let outgoing = OutgoingRequest {
             method: &request.head.method,
@@ -125,14 +131,15 @@ impl<'a> Exchange<'a> {
             upgrades: self.websocket,
         };
         let policy = policy(self.forwarder.settings, due, time_left);
-        let (forwarder, client) = (self.forwarder, request.client);
-        let result = exchange(forwarder, &head, &outgoing, body, &policy, client).await;
+        let result = self
+            .exchange(&member, &head, &outgoing, body, &policy)
+            .await;
         let place = leave.place.take();
         let ended_at = Instant::now();
-        self.record(&result, &mut in_flight, leave, ended_at);
+        self.record(&result, &member, &mut in_flight, leave, ended_at);
         Ok(Attempt {
             result,
-            endpoint: id,
+            member,
             ended_at,
             holds: Holds {
                 _in_flight: in_flight,
@@ -150,10 +157,10 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The head for one endpoint: no more than a plain request.
+    /// The head for one member: no more than a plain request.
     pub(super) fn head<'b>(
         &'b self,
-        endpoint: &'b Endpoint,
+        target: &'b Target,
         framing: RequestFraming,
         time_left: Duration,
         entry: &'b Entry,
@@ -163,7 +170,7 @@ impl<'a> Exchange<'a> {
             head: request.head,
             path: request.path,
             route: self.route,
-            endpoint,
+            target,
             side: request.side,
             identity: request.identity,
             request_id: entry.request_id(),
@@ -178,7 +185,7 @@ impl<'a> Exchange<'a> {
     fn leave(&self, now: Instant) -> Result<Leave, Refusal> {
         let mut leave = Leave::default();
         if let Some(guard) = self.route_guard {
-            let permit = guard.try_acquire(0, now);
+            let permit = guard.try_acquire(None, now);
             leave.route_breaker = Some(permit.map_err(Refusal::circuit_open)?);
         }
         if let Some(limit) = &self.upstream.limit {
@@ -193,7 +200,16 @@ impl<'a> Exchange<'a> {
         Ok(leave)
     }
 
-    /// An endpoint, and leave of its breaker. One whose breaker is open is passed over for others.
+    /// Waits, as long as for a connection, while there is no member because no name has been resolved yet.
+    async fn wait_for_members(&self, due: Instant) -> Result<(), Refusal> {
+        let due = due.min(Instant::now() + self.forwarder.settings.timeouts.connect);
+        match timeout_at(due, self.upstream.balancer.has_members()).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(ErrorCode::UpstreamUnresolved.into()),
+        }
+    }
+
+    /// A member, and leave of its breaker. One whose breaker is open is passed over for others.
     fn pick(&self, tried: &[u64], now: Instant, leave: &mut Leave) -> Result<Picked, Refusal> {
         let subject = self.request.subject();
         let balancer = &self.upstream.balancer;
@@ -207,17 +223,17 @@ impl<'a> Exchange<'a> {
             let Some(picked) = balancer.pick(&subject, &passed_over, now) else {
                 return Err(soonest.map_or_else(nobody, Refusal::circuit_open));
             };
-            match guard.try_acquire(picked.index, now) {
+            match guard.try_acquire(Some(&picked.member), now) {
                 Ok(permit) => {
-                    leave.breaker = Some((picked.index, permit));
+                    leave.breaker = Some(permit);
                     return Ok(picked);
                 }
-                Err(after) if guard.scope() == GuardScope::Upstream => {
+                Err(after) if guard.is_of_all() => {
                     return Err(Refusal::circuit_open(after));
                 }
                 Err(after) => {
                     soonest = Some(soonest.map_or(after, |soonest| soonest.min(after)));
-                    passed_over.push(picked.id);
+                    passed_over.push(picked.member.id);
                 }
             }
         }
@@ -227,6 +243,7 @@ impl<'a> Exchange<'a> {
     fn record(
         &self,
         result: &Result<Response<Body>, Refusal>,
+        member: &Member,
         in_flight: &mut InFlight,
         leave: Leave,
         now: Instant,
@@ -240,70 +257,61 @@ impl<'a> Exchange<'a> {
         if let Some(adaptive) = leave.adaptive {
             adaptive.complete(crate::upstream::moment(now));
         }
-        let judge = |guard: &Guard, endpoint, permit| {
+        let judge = |guard: &Guard, permit| {
             let failed = match result {
                 Ok(answer) => guard.is_failure(answer.status().as_u16()),
                 // Nothing is known: the permit is given back as it is.
                 Err(_) if outcome == Outcome::Cancelled => return,
                 Err(_) => true,
             };
-            guard.record(permit, endpoint, failed, now);
+            guard.record(permit, member, failed, now);
         };
-        if let (Some((endpoint, permit)), Some(guard)) = (leave.breaker, &self.upstream.guard) {
-            judge(guard, endpoint, permit);
+        if let (Some(permit), Some(guard)) = (leave.breaker, &self.upstream.guard) {
+            judge(guard, permit);
         }
         if let (Some(permit), Some(guard)) = (leave.route_breaker, self.route_guard) {
-            judge(guard, 0, permit);
+            judge(guard, permit);
         }
     }
-}
 
-/// Sends the request: over an idle connection where there is one, over a new one otherwise. When an idle connection
-/// turns out to be dead before it has given a byte, an idempotent request is sent again, once, over a new one
-/// (RFC 9112 §9.3.1, RFC 9110 §9.2.2).
-async fn exchange(
-    forwarder: &Forwarder<'_>,
-    head: &RequestHead<'_>,
-    outgoing: &OutgoingRequest<'_>,
-    body: &mut Body,
-    policy: &ResponsePolicy,
-    client: &Client,
-) -> Result<Response<Body>, Refusal> {
-    let Some(pool) = forwarder.pools.get(head.endpoint.pool) else {
-        return Err(ErrorCode::InternalError.into());
-    };
-    let idempotent = is_idempotent(outgoing.method);
-    let care = if idempotent { Care::Usual } else { Care::Great };
-    if let Some(Reused { connection, idle }) = pool.take(Instant::now(), care) {
-        let sent = send(connection, head, outgoing, body, policy, client, pool).await;
-        let Err(Failure {
-            kind: FailureKind::Closed,
-            repeatable,
-        }) = sent
-        else {
-            return sent.map_err(refusal);
-        };
-        pool.learn_closed(idle, Instant::now());
-        if !(repeatable && idempotent) {
-            return sent.map_err(refusal);
+    /// Sends the request: over an idle connection where there is one, over a new one otherwise. When an idle connection
+    /// turns out to be dead before it has given a byte, an idempotent request is sent again, once, over a new one
+    /// (RFC 9112 §9.3.1, RFC 9110 §9.2.2).
+    async fn exchange(
+        &self,
+        member: &Member,
+        head: &RequestHead<'_>,
+        outgoing: &OutgoingRequest<'_>,
+        body: &mut Body,
+        policy: &ResponsePolicy,
+    ) -> Result<Response<Body>, Refusal> {
+        let (forwarder, client) = (self.forwarder, self.request.client);
+        let pool = forwarder.pools.of(&member.peer);
+        let idempotent = is_idempotent(outgoing.method);
+        let care = if idempotent { Care::Usual } else { Care::Great };
+        if let Some(Reused { connection, idle }) = pool.take(Instant::now(), care) {
+            let sent = send(connection, head, outgoing, body, policy, client, &pool).await;
+            let Err(Failure {
+                kind: FailureKind::Closed,
+                repeatable,
+            }) = sent
+            else {
+                return sent.map_err(refusal);
+            };
+            pool.learn_closed(idle, Instant::now());
+            if !(repeatable && idempotent) {
+                return sent.map_err(refusal);
+            }
+            tracing::debug!("idle upstream connection was dead; request is sent again");
         }
-        tracing::debug!("idle upstream connection was dead; request is sent again");
+        let due = policy
+            .due
+            .min(Instant::now() + forwarder.settings.timeouts.connect);
+        let connection = Connection::new(connect(member, due).await?);
+        send(connection, head, outgoing, body, policy, client, &pool)
+            .await
+            .map_err(refusal)
     }
-    let due = policy
-        .due
-        .min(Instant::now() + forwarder.settings.timeouts.connect);
-    let io = connect(&head.endpoint.target, due).await?;
-    send(
-        Connection::new(io),
-        head,
-        outgoing,
-        body,
-        policy,
-        client,
-        pool,
-    )
-    .await
-    .map_err(refusal)
 }
 
 async fn send(

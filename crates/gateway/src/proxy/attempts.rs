@@ -116,7 +116,7 @@ impl Exchange<'_> {
             let again = number <= retry.attempts
                 && retry.is_reason(&attempt.result, repeatable)
                 && replay.is_whole();
-            let others = tried.len() + 1 < self.upstream.endpoints.len();
+            let others = tried.len() + 1 < self.upstream.balancer.len();
             let delay = match &attempt.result {
                 // What is wrong with one endpoint is no reason not to ask the next at once.
                 Err(_) if others => Duration::ZERO,
@@ -134,9 +134,9 @@ impl Exchange<'_> {
                     return Ok(attempt);
                 }
             }
-            tried.push(attempt.endpoint);
+            tried.push(attempt.member.id);
             // Where all have been tried, the first may have recovered.
-            if tried.len() >= self.upstream.endpoints.len() {
+            if tried.len() >= self.upstream.balancer.len() {
                 tried.clear();
             }
             drop(attempt);
@@ -191,7 +191,7 @@ impl Exchange<'_> {
         };
         entry.count_retry();
         let mut tried = tried.to_vec();
-        tried.extend(entry.endpoint_id());
+        tried.extend(entry.member_id());
         let mut second = std::pin::pin!(self.attempt(&mut other_body, &tried, due, entry));
         tokio::select! {
             attempt = &mut first => if is_good(&attempt) { attempt } else { second.await },

@@ -1,43 +1,38 @@
-//! Making a connection to an endpoint.
+//! Making a connection to a member of an upstream.
 
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use wire::Io;
 
 use crate::error::ErrorCode;
-use crate::upstream::{Host, Target};
+use crate::upstream::Member;
 
-/// Connects to `target` before `due`. All addresses of a name are tried, in the resolver's order.
+/// Connects to `member` before `due`: to the first of its addresses that lets us. Each has an equal part of the time that
+/// is left, so that one which swallows what it is sent does not take it all.
 ///
 /// # Errors
 /// The code that tells why there is no connection.
-pub(super) async fn connect(target: &Target, due: Instant) -> Result<Io, ErrorCode> {
-    let connected = timeout_at(due, async {
-        match &target.host {
-            Host::Address(address) => try_connect(SocketAddr::new(*address, target.port)).await,
-            Host::Name(name) => connect_by_name(name, target.port).await,
-        }
-    });
-    connected
-        .await
-        .unwrap_or(Err(ErrorCode::UpstreamConnectTimeout))
-}
-
-async fn connect_by_name(name: &str, port: u16) -> Result<Io, ErrorCode> {
-    let addresses = lookup_host((name, port)).await.map_err(|error| {
-        tracing::warn!(name, %error, "upstream name not resolved");
-        ErrorCode::UpstreamUnresolved
-    })?;
-    let mut result = Err(ErrorCode::UpstreamUnresolved);
-    for address in addresses {
-        result = try_connect(address).await;
+pub(super) async fn connect(member: &Member, due: Instant) -> Result<Io, ErrorCode> {
+    let mut result = Err(ErrorCode::UpstreamUnreachable);
+    for (index, address) in member.addresses.iter().enumerate() {
+        let due = match member.addresses.len() - index {
+            1 => due,
+            left => {
+                let now = Instant::now();
+                now + due.saturating_duration_since(now) / u32::try_from(left).unwrap_or(1)
+            }
+        };
+        result = timeout_at(due, try_connect(*address))
+            .await
+            .unwrap_or(Err(ErrorCode::UpstreamConnectTimeout));
         if result.is_ok() {
-            break;
+            return result;
         }
     }
+    member.is_unreachable();
     result
 }
 

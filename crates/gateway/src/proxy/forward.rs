@@ -69,7 +69,7 @@ pub(crate) async fn forward(
     }
     let Attempt {
         result,
-        endpoint,
+        member,
         holds,
         ..
     } = asked?;
@@ -78,7 +78,7 @@ pub(crate) async fn forward(
     let upgraded = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
     strip_answer(answer.headers_mut(), upgraded);
     let balancer = &exchange.upstream.balancer;
-    if let Some(cookie) = balancer.cookie(request.head, endpoint) {
+    if let Some(cookie) = balancer.cookie(request.head, member.id) {
         answer.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(answer)

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::Response;
 use tokio::task::spawn_local;
@@ -21,7 +22,7 @@ use super::replay::Replay;
 use super::request_head::RequestFraming;
 use crate::error::Refusal;
 use crate::middleware::access_log::Entry;
-use crate::upstream::Target;
+use crate::upstream::{Member, Picked};
 
 /// Copies of one worker that may be under way.
 const MOST: usize = 128;
@@ -52,7 +53,7 @@ struct Copy {
     method: http::Method,
     chunked: bool,
     body: Body,
-    target: Target,
+    member: Arc<Member>,
     pool: Rc<Pool>,
     policy: ResponsePolicy,
     connect_by: Instant,
@@ -107,26 +108,22 @@ impl Exchange<'_> {
         let Some(picked) = upstream.balancer.pick(&request.subject(), &[], now) else {
             return;
         };
-        let endpoint = &upstream.endpoints[picked.index];
-        let Some(pool) = forwarder.pools.get(endpoint.pool) else {
-            return;
-        };
+        let Picked { member, in_flight } = picked;
         let framing = RequestFraming::of(body.exact_length(), &request.head.method);
         let due = now + self.route.timeout;
         let mut head = Vec::new();
-        self.head(endpoint, framing, self.route.timeout, entry)
+        self.head(&member.target, framing, self.route.timeout, entry)
             .write(&mut head);
         let copy = Copy {
             head,
             method: request.head.method.clone(),
             chunked: framing == RequestFraming::Chunked,
             body,
-            target: endpoint.target.clone(),
-            pool: Rc::clone(pool),
+            pool: forwarder.pools.of(&member.peer),
+            member,
             policy: policy(forwarder.settings, due, self.route.timeout),
             connect_by: due.min(now + forwarder.settings.timeouts.connect),
         };
-        let in_flight = picked.in_flight;
         spawn_local(async move {
             let _holds = (place, in_flight);
             if let Some(answer) = copy.send().await {
@@ -141,7 +138,7 @@ impl Copy {
     async fn send(mut self) -> Option<Response<Body>> {
         let connection = match self.pool.take(Instant::now(), Care::Great) {
             Some(reused) => reused.connection,
-            None => Connection::new(connect(&self.target, self.connect_by).await.ok()?),
+            None => Connection::new(connect(&self.member, self.connect_by).await.ok()?),
         };
         let outgoing = OutgoingRequest {
             method: &self.method,

@@ -7,11 +7,14 @@
 //!
 //! None of that helps when the backend closes while the request is on its way. So a request that cannot be sent again
 //! only gets a connection that is surely not closed yet for being idle ([`SafeIdle`]), and else a new one: a round trip
-//! is a small price for a request that would be lost. Other proxies leave that to whoever sets an idle time-out below the backend's
-//! (nginx, Envoy), or to browsers that send the request again (HAProxy's `http-reuse safe`).
+//! is a small price for a request that would be lost. Other proxies leave that to whoever sets an idle time-out below the
+//! backend's (nginx, Envoy), or to browsers that send the request again (HAProxy's `http-reuse safe`).
+//!
+//! A pool is made when a peer is first asked, and goes when no upstream has that peer among its members any more, with
+//! the connections that are idle then; those that are in use come back to it, and are closed.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,6 +23,7 @@ use wire::Idle;
 use wire::client::{Connection, Home};
 
 use super::safe_idle::SafeIdle;
+use crate::upstream::PeerRef;
 
 /// A backend closes at the end of its own time-out; our request must be there before.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -30,7 +34,7 @@ const FRESH: Duration = Duration::from_millis(100);
 /// How idle connections are kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PoolLimits {
-    /// Idle connections per endpoint.
+    /// Idle connections per peer.
     pub(crate) most_idle: usize,
     /// How long one may be idle.
     pub(crate) idle: Duration,
@@ -47,14 +51,19 @@ pub(super) enum Care {
     Great,
 }
 
-/// The idle connections of one worker to all endpoints.
+/// The idle connections of one worker to all peers.
 #[derive(Debug)]
-pub(crate) struct Pools(Box<[Rc<Pool>]>);
+pub(crate) struct Pools {
+    limits: PoolLimits,
+    /// By the peers' numbers. Bounded by the peers that there are, and those that have gone since the last sweep.
+    by_peer: RefCell<HashMap<u64, Rc<Pool>, foldhash::fast::RandomState>>,
+}
 
-/// The idle connections to one endpoint.
+/// The idle connections to one peer.
 #[derive(Debug)]
 pub(super) struct Pool {
     limits: PoolLimits,
+    peer: PeerRef,
     /// The one used last is at the end.
     idle: RefCell<VecDeque<IdleConnection>>,
     /// How long one is safe that the backend has said nothing about.
@@ -80,40 +89,43 @@ struct IdleConnection {
 }
 
 impl Pools {
-    /// Pools for endpoints whose [`Endpoint::pool`] is below `count`.
-    ///
-    /// [`Endpoint::pool`]: crate::upstream::Endpoint::pool
-    pub(crate) fn new(count: usize, limits: PoolLimits) -> Self {
-        Self(
-            (0..count)
-                .map(|_| {
-                    Rc::new(Pool {
-                        limits,
-                        idle: RefCell::default(),
-                        safe: SafeIdle::default(),
-                    })
-                })
-                .collect(),
-        )
+    pub(crate) fn new(limits: PoolLimits) -> Self {
+        Self {
+            limits,
+            by_peer: RefCell::default(),
+        }
     }
 
-    pub(super) fn get(&self, pool: usize) -> Option<&Rc<Pool>> {
-        self.0.get(pool)
+    /// The pool of a peer.
+    pub(super) fn of(&self, peer: &PeerRef) -> Rc<Pool> {
+        let mut by_peer = self.by_peer.borrow_mut();
+        let pool = by_peer.entry(peer.number()).or_insert_with(|| {
+            Rc::new(Pool {
+                limits: self.limits,
+                peer: peer.clone(),
+                idle: RefCell::default(),
+                safe: SafeIdle::default(),
+            })
+        });
+        Rc::clone(pool)
     }
 
-    /// Closes what has expired or stirred, and takes memory from the rest; to be called now and then.
+    /// Closes what has expired or stirred, and what leads to peers that are gone, and takes memory from the rest; to be
+    /// called now and then.
     pub(crate) fn sweep(&self) {
         let now = Instant::now();
-        for pool in &self.0 {
+        self.by_peer.borrow_mut().retain(|_, pool| {
+            let stays = !pool.peer.is_gone();
             pool.idle.borrow_mut().retain_mut(|idle| {
                 idle.connection.release_memory();
                 let is_alive = !idle.connection.has_stirred();
                 if !is_alive {
                     pool.learn_closed(now.saturating_duration_since(idle.since), now);
                 }
-                is_alive && now < idle.expires
+                stays && is_alive && now < idle.expires
             });
-        }
+            stays
+        });
     }
 }
 
@@ -159,6 +171,9 @@ impl Pool {
 
 impl Home for Pool {
     fn take_back(&self, connection: Connection) {
+        if self.peer.is_gone() {
+            return;
+        }
         let now = Instant::now();
         let said = connection.keep_alive();
         let kept = said.map_or(self.limits.idle, |said| {

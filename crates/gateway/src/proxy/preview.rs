@@ -48,7 +48,7 @@ pub fn preview(
         head: &head,
         path: &path,
         route,
-        endpoint: upstream.endpoints.first()?,
+        target: &upstream.endpoints().first()?.target,
         side: &ClientSide::new(peer, local, false),
         identity: None,
         time_left: route.timeout,

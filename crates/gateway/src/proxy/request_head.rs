@@ -12,7 +12,7 @@ use super::join::join;
 use crate::auth::Identity;
 use crate::config::Route;
 use crate::middleware::request_id::X_REQUEST_ID;
-use crate::upstream::Endpoint;
+use crate::upstream::Target;
 
 /// All that goes into the head.
 #[derive(Debug)]
@@ -21,7 +21,8 @@ pub(super) struct RequestHead<'a> {
     /// Normalised.
     pub(super) path: &'a str,
     pub(super) route: &'a Route,
-    pub(super) endpoint: &'a Endpoint,
+    /// Of the member that it is for.
+    pub(super) target: &'a Target,
     pub(super) side: &'a ClientSide,
     /// Who the request is from, where that is known.
     pub(super) identity: Option<&'a Identity>,
@@ -70,7 +71,7 @@ impl RequestHead<'_> {
         let shown = query.and_then(|query| route.hidden.without_parameters(query));
         push_request_line(out, &head.method, |out| {
             join(
-                &self.endpoint.target.base_path,
+                &self.target.base_path,
                 route.stripped_segments,
                 self.path,
                 match &shown {
@@ -84,7 +85,7 @@ impl RequestHead<'_> {
             .headers
             .get(HOST)
             .filter(|_| route.preserve_host)
-            .unwrap_or(&self.endpoint.target.authority);
+            .unwrap_or(&self.target.authority);
         push_field(out, &HOST, host.as_bytes());
         let nominated = Nominated::by(&head.headers);
         for (name, value) in &head.headers {

@@ -20,11 +20,11 @@ use std::sync::atomic::AtomicUsize;
 use tokio::sync::watch;
 
 use crate::admin;
-use crate::config::{AccessLog, AccessLogFormat, Route, Settings, Snapshot};
+use crate::config::{AccessLog, AccessLogFormat, DnsSettings, Route, Settings, Snapshot};
 use crate::metrics::Metrics;
 use crate::middleware::access_log::{Sink, SinkError, Style};
 use crate::middleware::rate_limit::StoreHealth;
-use crate::upstream;
+use crate::upstream::{self, Names, Upstream};
 
 pub(crate) use shutdown::Phase;
 use worker::{Worker, WorkerHandle};
@@ -128,7 +128,7 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
     let style = style(&settings);
 
     keep_keys_fresh(&snapshot)?;
-    keep_upstreams(&snapshot)?;
+    keep_upstreams(&snapshot, &settings.dns)?;
     let asks_services = snapshot.routes.iter().any(Route::asks_a_service);
 
     let (phase, _) = watch::channel(Phase::Serving);
@@ -189,16 +189,28 @@ fn keep_keys_fresh(snapshot: &Snapshot) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Checks endpoints and keeps balancers up to date, in the background.
-fn keep_upstreams(snapshot: &Arc<Snapshot>) -> Result<(), StartError> {
+/// Resolves names, checks endpoints and keeps balancers up to date, in the background.
+fn keep_upstreams(snapshot: &Arc<Snapshot>, dns: &DnsSettings) -> Result<(), StartError> {
+    let names = snapshot.upstreams.iter().any(Upstream::has_names);
+    let names = names.then(|| Arc::new(Names::new(dns)));
+    if let Some(names) = &names {
+        let names = Arc::clone(names);
+        supervisor::supervise("resolving names", move || {
+            let names = Arc::clone(&names);
+            async move { names.run().await }
+        });
+    }
     // It takes a while to read the system's certificates.
     let checks = snapshot.upstreams.iter().any(|it| it.health.is_some());
     let client = checks.then(http_client::new).transpose()?;
     for index in 0..snapshot.upstreams.len() {
-        let (snapshot, client) = (Arc::clone(snapshot), client.clone());
+        let (snapshot, client, names) = (Arc::clone(snapshot), client.clone(), names.clone());
         supervisor::supervise("an upstream", move || {
-            let (snapshot, client) = (Arc::clone(&snapshot), client.clone());
-            async move { upstream::keep(&snapshot.upstreams[index], client.as_ref()).await }
+            let (snapshot, client, names) = (Arc::clone(&snapshot), client.clone(), names.clone());
+            async move {
+                let upstream = &snapshot.upstreams[index];
+                upstream::keep(upstream, client.as_ref(), names.as_deref()).await;
+            }
         });
     }
     Ok(())

@@ -168,7 +168,7 @@ fn handler(
     };
     Handler {
         authenticator: Authenticator::new(services),
-        pools: Pools::new(snapshot.pools, limits),
+        pools: Pools::new(limits),
         mirrors: Mirrors::default(),
         store,
         access_log: Rc::clone(access_log),

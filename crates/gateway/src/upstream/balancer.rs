@@ -1,59 +1,67 @@
-//! Which endpoint a request goes to.
+//! Which member a request goes to.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use load_balancer::outlier::{Change, Detector, Event};
-use load_balancer::{InFlight, Outcome, Picker, Request};
-use tokio::sync::Notify;
+use load_balancer::outlier::{Change, Event};
+use load_balancer::{InFlight, Outcome, Request, Streak};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::dns::Watched;
 use super::hash_key::HashKey;
+use super::members::{Member, Members, Roster};
 use super::moment;
 use super::sticky::Sticky;
 use crate::auth::Subject;
 
-/// Picks endpoints of one upstream, for all workers.
+/// Picks members of one upstream, for all workers.
 #[derive(Debug)]
 pub(crate) struct Balancer {
-    /// Replaced by the control plane when the endpoints' availability has changed. A pick looks at that itself too, so
-    /// that an endpoint which has just become unavailable is not picked in between.
-    picker: ArcSwap<Picker>,
-    detector: Option<Detector>,
+    /// What members are made of.
+    roster: Roster,
+    /// Replaced by the control plane when names lead elsewhere, or the members' availability has changed. A pick looks at
+    /// availability itself too, so that a member which has just become unavailable is not picked in between.
+    members: ArcSwap<Members>,
     hash_key: Option<HashKey>,
     sticky: Option<Sticky>,
-    /// The picker is to be replaced.
+    /// Something about the members' availability may have changed.
     changed: Notify,
+    /// There are other members.
+    replaced: watch::Sender<()>,
 }
 
-/// An endpoint that has been picked for a request.
+/// A member that has been picked for a request.
 #[derive(Debug)]
 pub(crate) struct Picked {
-    /// Its index among the upstream's.
-    pub(crate) index: usize,
-    /// Its identity.
-    pub(crate) id: u64,
+    pub(crate) member: Arc<Member>,
     /// Counts the request as in flight.
     pub(crate) in_flight: InFlight,
 }
 
 impl Balancer {
+    /// With the members that need no resolver, from now on.
     pub(crate) fn new(
-        picker: Picker,
-        detector: Option<Detector>,
+        roster: Roster,
         hash_key: Option<HashKey>,
         sticky: Option<Sticky>,
+        now: Instant,
     ) -> Self {
         Self {
-            picker: ArcSwap::from_pointee(picker),
-            detector,
+            members: ArcSwap::from_pointee(Members::new(&roster, moment(now))),
+            roster,
             hash_key,
             sticky,
             changed: Notify::new(),
+            replaced: watch::Sender::new(()),
         }
     }
 
-    /// The endpoint for `request` that is none of those that have been `tried`; none where all have been.
+    pub(super) const fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// The member for `request` that is none of those that have been `tried`; none where all have been.
     pub(crate) fn pick(
         &self,
         request: &Subject<'_>,
@@ -63,8 +71,8 @@ impl Balancer {
         let hash_key = self.hash_key.as_ref();
         let sticky = self.sticky.as_ref();
         let now = moment(now);
-        let picker = self.picker.load();
-        let pick = picker.pick(&Request {
+        let members = self.members.load();
+        let pick = members.picker.pick(&Request {
             hash: hash_key.and_then(|key| key.hash(request)),
             sticky: sticky.and_then(|sticky| sticky.endpoint(request.head)),
             tried,
@@ -72,8 +80,7 @@ impl Balancer {
             random: fastrand::u64(..),
         })?;
         Some(Picked {
-            index: pick.index,
-            id: pick.endpoint().id,
+            member: Arc::clone(members.all.get(pick.index)?),
             in_flight: pick.start(now),
         })
     }
@@ -82,42 +89,76 @@ impl Balancer {
     pub(crate) fn record(&self, in_flight: &mut InFlight, outcome: Outcome, now: Instant) {
         let now = moment(now);
         let streak = in_flight.answered(outcome, now);
-        let judged = self
+        if streak == Streak::default() {
+            return;
+        }
+        let members = self.members.load();
+        let judged = members
             .detector
             .as_ref()
             .and_then(|detector| detector.judge(in_flight.load(), streak, now));
         if let Some(event) = judged {
-            self.tell(&event);
+            tell(&members, &event);
             self.changed.notify_one();
         }
     }
 
-    /// The cookie that a client which was sent to `endpoint` is to get, where it has another or none.
+    /// The cookie that a client which was sent to `member` is to get, where it has another or none.
     pub(crate) fn cookie(
         &self,
         head: &http::request::Parts,
-        endpoint: u64,
+        member: u64,
     ) -> Option<http::HeaderValue> {
         let sticky = self.sticky.as_ref()?;
-        if sticky.endpoint(head) == Some(endpoint) {
+        if sticky.endpoint(head) == Some(member) {
             return None;
         }
-        sticky.cookie(endpoint)
+        sticky.cookie(member)
     }
 
-    /// Requests in flight to all endpoints.
+    /// Requests in flight to all members.
     pub(crate) fn in_flight(&self) -> u32 {
-        let picker = self.picker.load();
-        let loads = picker.endpoints().iter().map(|it| it.load.in_flight());
+        let members = self.members.load();
+        let loads = members.picker.endpoints().iter();
+        let loads = loads.map(|it| it.load.in_flight());
         loads.fold(0, u32::saturating_add)
     }
 
-    /// The present picker.
-    pub(super) fn picker(&self) -> Arc<Picker> {
-        self.picker.load_full()
+    /// How many members there are.
+    pub(crate) fn len(&self) -> usize {
+        self.members.load().all.len()
     }
 
-    /// Something about the endpoints' availability may have changed.
+    /// Waits while there is no member only because names have not been answered yet. Whether there is one now.
+    pub(crate) async fn has_members(&self) -> bool {
+        let mut replaced = self.replaced();
+        loop {
+            {
+                let members = self.members.load();
+                if !members.all.is_empty() {
+                    return true;
+                }
+                if !members.incomplete {
+                    return false;
+                }
+            }
+            if replaced.changed().await.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// The present members.
+    pub(super) fn members(&self) -> Arc<Members> {
+        self.members.load_full()
+    }
+
+    /// Hears of every time from now on when there are other members.
+    pub(super) fn replaced(&self) -> watch::Receiver<()> {
+        self.replaced.subscribe()
+    }
+
+    /// Something about the members' availability may have changed.
     pub(super) fn notify(&self) {
         self.changed.notify_one();
     }
@@ -127,30 +168,34 @@ impl Balancer {
         self.changed.notified().await;
     }
 
-    /// Lets endpoints return, judges success rates, and replaces the picker where that has changed anything.
-    pub(super) fn tick(&self, now: Instant) {
-        if let Some(detector) = &self.detector {
-            for event in detector.tick(moment(now)) {
-                self.tell(&event);
-            }
-        }
-        let picker = self.picker.load();
-        if picker.is_stale() {
-            self.picker.store(Arc::new(picker.refresh()));
-        }
+    /// Names have come to something else: `named` has an element for each endpoint.
+    pub(super) fn update(&self, named: &[Option<Watched>], now: Instant) {
+        let members = self.members.load();
+        let updated = members.update(&self.roster, named, moment(now));
+        self.members.store(Arc::new(updated));
+        self.replaced.send_replace(());
     }
 
-    fn tell(&self, event: &Event) {
-        match event.change {
-            Change::Ejected { reason, time } => {
-                tracing::warn!(
-                    endpoint = event.endpoint,
-                    ?reason,
-                    ?time,
-                    "endpoint ejected"
-                );
+    /// Lets members return, judges success rates, and replaces the picker where that has changed anything.
+    pub(super) fn tick(&self, now: Instant) {
+        let members = self.members.load();
+        if let Some(detector) = &members.detector {
+            for event in detector.tick(moment(now)) {
+                tell(&members, &event);
             }
-            Change::Returned => tracing::info!(endpoint = event.endpoint, "endpoint returned"),
         }
+        if members.picker.is_stale() {
+            self.members.store(Arc::new(members.refresh()));
+        }
+    }
+}
+
+fn tell(members: &Members, event: &Event) {
+    let endpoint = members.weighted(event.endpoint).map(|it| &*it.label);
+    match event.change {
+        Change::Ejected { reason, time } => {
+            tracing::warn!(endpoint, ?reason, ?time, "endpoint ejected");
+        }
+        Change::Returned => tracing::info!(endpoint, "endpoint returned"),
     }
 }

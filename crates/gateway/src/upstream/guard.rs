@@ -6,6 +6,7 @@ use std::time::Duration;
 use circuit_breaker::{Breaker, Rejected, Transition};
 use tokio::time::Instant;
 
+use super::members::Member;
 use super::moment;
 use super::statuses::Statuses;
 
@@ -14,21 +15,20 @@ use super::statuses::Statuses;
 pub(crate) struct Guard {
     /// The upstream's, or the route's.
     name: Box<str>,
-    breakers: Box<[Arc<Breaker>]>,
     scope: GuardScope,
     /// The statuses that are failures.
     failures: Statuses,
 }
 
 /// What a breaker watches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum GuardScope {
-    /// The upstream as a whole.
-    Upstream,
-    /// Each endpoint by itself.
+    /// The upstream as a whole: this one does.
+    Upstream(Arc<Breaker>),
+    /// Each member by itself, which has its own.
     Endpoint,
-    /// What one route asks of its upstream.
-    Route,
+    /// What one route asks of its upstream: this one does.
+    Route(Arc<Breaker>),
 }
 
 /// Leave to ask, and the duty to say what came of it.
@@ -36,33 +36,31 @@ pub(crate) enum GuardScope {
 pub(crate) struct Permit(circuit_breaker::Permit<Arc<Breaker>>);
 
 impl Guard {
-    /// Of one breaker, or of one for each endpoint, in the order of the endpoints.
-    pub(crate) fn new(
-        name: Box<str>,
-        breakers: Box<[Arc<Breaker>]>,
-        scope: GuardScope,
-        failures: Statuses,
-    ) -> Self {
+    pub(crate) const fn new(name: Box<str>, scope: GuardScope, failures: Statuses) -> Self {
         Self {
             name,
-            breakers,
             scope,
             failures,
         }
     }
 
-    pub(crate) const fn scope(&self) -> GuardScope {
-        self.scope
+    /// Whether one breaker watches all members.
+    pub(crate) const fn is_of_all(&self) -> bool {
+        !matches!(self.scope, GuardScope::Endpoint)
     }
 
-    /// Leave to ask `endpoint`, an index.
+    /// Leave to ask `member`; that of a route is asked for before one has been picked.
     ///
     /// # Errors
     /// When it is not to be asked, the time after which it may be.
-    pub(crate) fn try_acquire(&self, endpoint: usize, now: Instant) -> Result<Permit, Duration> {
-        let breaker = match self.scope {
-            GuardScope::Upstream | GuardScope::Route => self.breakers.first(),
-            GuardScope::Endpoint => self.breakers.get(endpoint),
+    pub(crate) fn try_acquire(
+        &self,
+        member: Option<&Member>,
+        now: Instant,
+    ) -> Result<Permit, Duration> {
+        let breaker = match &self.scope {
+            GuardScope::Upstream(breaker) | GuardScope::Route(breaker) => Some(breaker),
+            GuardScope::Endpoint => member.and_then(|member| member.breaker.as_ref()),
         };
         let Some(breaker) = breaker else {
             return Err(Duration::ZERO);
@@ -71,7 +69,7 @@ impl Guard {
             .try_acquire_owned(moment(now))
             .map_err(|Rejected { retry_after, .. }| retry_after)?;
         if let Some(transition) = permit.transition() {
-            self.tell(endpoint, transition);
+            self.tell(member, transition);
         }
         Ok(Permit(permit))
     }
@@ -81,26 +79,32 @@ impl Guard {
         self.failures.contain(status)
     }
 
-    /// Says that a call to `endpoint` has succeeded, or failed.
-    pub(crate) fn record(&self, permit: Permit, endpoint: usize, failed: bool, now: Instant) {
-        let Permit(permit) = permit;
+    /// Says that a call to `member` has succeeded, or failed.
+    pub(crate) fn record(
+        &self,
+        Permit(permit): Permit,
+        member: &Member,
+        failed: bool,
+        now: Instant,
+    ) {
         let transition = if failed {
             permit.failure(moment(now))
         } else {
             permit.success(moment(now))
         };
         if let Some(transition) = transition {
-            self.tell(endpoint, transition);
+            self.tell(Some(member), transition);
         }
     }
 
-    fn tell(&self, endpoint: usize, transition: Transition) {
+    fn tell(&self, member: Option<&Member>, transition: Transition) {
         let Transition { from, to, cause } = transition;
-        let of_route = self.scope == GuardScope::Route;
+        let of_route = matches!(self.scope, GuardScope::Route(_));
+        let endpoint = member.map(|member| &*member.label);
         tracing::warn!(
             route = of_route.then_some(&*self.name),
             upstream = (!of_route).then_some(&*self.name),
-            endpoint = (!of_route).then_some(endpoint),
+            endpoint = endpoint.filter(|_| !of_route),
             ?from,
             ?to,
             ?cause,

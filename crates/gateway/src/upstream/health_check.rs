@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use http::header::HOST;
 use load_balancer::health::{Health, Probe, Thresholds};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Endpoint, Host, Upstream, moment};
+use super::{Member, Upstream, moment};
 
 /// How endpoints are checked.
 #[derive(Debug, Clone)]
@@ -28,28 +29,31 @@ pub(crate) enum Check {
     Tcp,
 }
 
-/// Checks one endpoint, which has this index, for as long as it is polled.
+/// Checks the member with this identity for as long as it is one.
 pub(super) async fn watch(
     upstream: &Upstream,
     check: &HealthCheck,
-    (endpoint, checked): (usize, &Endpoint),
+    id: u64,
     client: &reqwest::Client,
 ) {
     let mut health = Health::default();
     loop {
-        let probed = timeout(check.timeout, probe(&check.check, checked, client)).await;
+        let members = upstream.balancer.members();
+        let Some((member, load)) = members.find(id) else {
+            return;
+        };
+        let probed = timeout(check.timeout, probe(&check.check, member, client)).await;
         let probe = match probed {
             Ok(true) => Probe::Passed,
             Ok(false) | Err(_) => Probe::Failed,
         };
-        let picker = upstream.balancer.picker();
-        if let Some(known) = picker.endpoints().get(endpoint) {
-            let now = moment(Instant::now());
-            if let Some(state) = health.record(probe, check.thresholds, &known.load, now) {
-                let (upstream, address) = (&*upstream.name, &*checked.target.address);
-                tracing::info!(upstream, endpoint = address, ?state, "health");
-            }
+        let now = moment(Instant::now());
+        if let Some(state) = health.record(probe, check.thresholds, load, now) {
+            let (upstream, endpoint) = (&*upstream.name, &*member.label);
+            tracing::info!(upstream, endpoint, ?state, "health");
         }
+        // Not kept while nothing is done: connections to members that have gone are kept for as long.
+        drop(members);
         upstream.balancer.notify();
         // Endpoints are not all to be checked at the same time, by all gateways.
         let jitter = 0.9 + 0.2 * fastrand::f64();
@@ -57,17 +61,26 @@ pub(super) async fn watch(
     }
 }
 
-async fn probe(check: &Check, endpoint: &Endpoint, client: &reqwest::Client) -> bool {
-    let target = &endpoint.target;
-    match check {
-        Check::Http(path) => {
-            let url = format!("http://{}{}{path}", target.address, target.base_path);
-            let answer = client.get(url).send().await;
-            answer.is_ok_and(|answer| answer.status().is_success())
+/// The first of a member's addresses that can be connected to decides.
+async fn probe(check: &Check, member: &Member, client: &reqwest::Client) -> bool {
+    for address in &member.addresses {
+        match check {
+            Check::Http(path) => {
+                let url = format!("http://{address}{}{path}", member.target.base_path);
+                let host = &member.target.authority;
+                match client.get(url).header(HOST, host).send().await {
+                    Err(error) if error.is_connect() => {}
+                    answer => return answer.is_ok_and(|answer| answer.status().is_success()),
+                }
+            }
+            Check::Tcp => {
+                if TcpStream::connect(address).await.is_ok() {
+                    return true;
+                }
+            }
         }
-        Check::Tcp => match &target.host {
-            Host::Address(address) => TcpStream::connect((*address, target.port)).await.is_ok(),
-            Host::Name(name) => TcpStream::connect((&**name, target.port)).await.is_ok(),
-        },
     }
+    // Perhaps its name leads elsewhere by now.
+    member.is_unreachable();
+    false
 }

@@ -1,29 +1,89 @@
 //! What the control plane does for an upstream.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use futures_util::future::{OptionFuture, join_all};
+use futures_util::StreamExt;
+use futures_util::future::{OptionFuture, select_all};
+use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 
-use super::{Upstream, health_check};
+use super::dns::{Names, Watched};
+use super::{HealthCheck, Upstream, health_check};
 
 /// How often ejections are looked over.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Checks the endpoints with `client`, where they are to be checked, and keeps the balancer up to date, for as long as
-/// it is polled.
-pub(crate) async fn keep(upstream: &Upstream, client: Option<&reqwest::Client>) {
-    let checks = upstream
-        .health
-        .as_ref()
-        .zip(client)
-        .map(|(health, client)| {
-            let checked = upstream.endpoints.iter().enumerate();
-            join_all(
-                checked.map(|endpoint| health_check::watch(upstream, health, endpoint, client)),
-            )
-        });
-    tokio::join!(OptionFuture::from(checks), tick(upstream));
+/// Follows the names of the endpoints, which `names` resolves, checks where they lead with `client`, if they are to be
+/// checked, and keeps the balancer up to date, for as long as it is polled.
+pub(crate) async fn keep(
+    upstream: &Upstream,
+    client: Option<&reqwest::Client>,
+    names: Option<&Names>,
+) {
+    let follow = names.map(|names| follow(upstream, names));
+    let checks = upstream.health.as_ref().zip(client);
+    let checks = checks.map(|(health, client)| check(upstream, health, client));
+    tokio::join!(
+        OptionFuture::from(follow),
+        OptionFuture::from(checks),
+        tick(upstream)
+    );
+}
+
+/// Has the members be those that names lead to.
+async fn follow(upstream: &Upstream, names: &Names) {
+    let questions = upstream.endpoints().iter();
+    let questions = questions.map(|endpoint| endpoint.target.host.question());
+    let mut named: Vec<Option<Watched>> = questions
+        .map(|question| question.map(|question| names.watch(question)))
+        .collect();
+    if named.iter().all(Option::is_none) {
+        return;
+    }
+    loop {
+        for watched in named.iter_mut().flatten() {
+            // What comes after this is seen below.
+            watched.answers.mark_unchanged();
+        }
+        upstream.balancer.update(&named, Instant::now());
+        let changes = named.iter_mut().flatten();
+        let changes: Vec<_> = changes
+            .map(|watched| Box::pin(watched.answers.changed()))
+            .collect();
+        // Whoever watches a name keeps what tells of it.
+        let (Ok(()), ..) = select_all(changes).await else {
+            return;
+        };
+    }
+}
+
+/// Checks all members, those that come and no more those that go.
+async fn check(upstream: &Upstream, health: &HealthCheck, client: &reqwest::Client) {
+    let mut replaced = upstream.balancer.replaced();
+    let mut checked = HashSet::new();
+    let mut watches = FuturesUnordered::new();
+    loop {
+        for member in &*upstream.balancer.members().all {
+            let id = member.id;
+            if checked.insert(id) {
+                watches.push(async move {
+                    health_check::watch(upstream, health, id, client).await;
+                    id
+                });
+            }
+        }
+        tokio::select! {
+            Some(gone) = watches.next() => {
+                checked.remove(&gone);
+            }
+            changed = replaced.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+    }
 }
 
 async fn tick(upstream: &Upstream) {

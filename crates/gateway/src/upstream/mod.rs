@@ -1,8 +1,8 @@
 //! Where requests go: upstreams and their endpoints.
 //!
-//! An [`Upstream`] is what the configuration says. Which of its endpoints a request goes to is the [`Balancer`]'s
-//! business, and what is known of them, by requests and by checks, is kept there: workers read it without a lock, and
-//! the control plane ([`keep`]) replaces what has changed.
+//! An [`Upstream`] is what the configuration says. Its endpoints, and the names in them, come to [`Member`]s; which of
+//! these a request goes to is the [`Balancer`]'s business, and what is known of them, by requests and by checks, is kept
+//! there: workers read it without a lock, and the control plane ([`keep`]) replaces what has changed.
 
 mod balancer;
 mod dns;
@@ -10,18 +10,23 @@ mod guard;
 mod hash_key;
 mod health_check;
 mod keeper;
+mod members;
 mod moment;
+mod peers;
 mod split;
 mod statuses;
 mod sticky;
 mod target;
 
 pub(crate) use balancer::{Balancer, Picked};
+pub(crate) use dns::Names;
 pub(crate) use guard::{Guard, GuardScope, Permit};
 pub(crate) use hash_key::HashKey;
 pub(crate) use health_check::{Check, HealthCheck};
 pub(crate) use keeper::keep;
+pub(crate) use members::{Member, Roster};
 pub(crate) use moment::moment;
+pub(crate) use peers::{PeerRef, Peers};
 pub(crate) use split::{Condition, Override, Share, Split};
 pub(crate) use statuses::Statuses;
 pub(crate) use sticky::Sticky;
@@ -32,15 +37,14 @@ use std::sync::Arc;
 use circuit_breaker::RetryBudget;
 use circuit_breaker::adaptive::AdaptiveLimit;
 use circuit_breaker::concurrency::Limit;
+use load_balancer::Locality;
 
 /// A group of endpoints that serve the same requests.
 #[derive(Debug)]
 pub struct Upstream {
     /// Its name in logs: that of the file, or of the route whose own it is.
     pub name: Box<str>,
-    /// Where its requests may go. Never empty.
-    pub endpoints: Box<[Endpoint]>,
-    /// Decides which endpoint the next request goes to; its picks are indices into `endpoints`.
+    /// Decides where the next request goes.
     pub(crate) balancer: Balancer,
     /// Stops asking what fails.
     pub(crate) guard: Option<Guard>,
@@ -54,12 +58,40 @@ pub struct Upstream {
     pub(crate) health: Option<HealthCheck>,
 }
 
-/// One place that requests can be sent to.
-#[derive(Debug)]
+/// One place that requests can be sent to, or one name of such places, as configured.
+#[derive(Debug, Clone)]
 pub struct Endpoint {
-    /// Names the connection pool: endpoints with the same host and port share one. Dense, counted from zero
-    /// within a snapshot.
-    pub pool: usize,
-    /// Address, path prefix and `Host` of the endpoint.
-    pub target: Target,
+    /// Where it is, and path prefix and `Host` of what is sent there.
+    pub target: Arc<Target>,
+    /// How much it gets compared with the others; a service's records say how much of that each of its places gets.
+    pub(crate) weight: u32,
+    /// 0 is used first.
+    pub(crate) priority: u32,
+    pub(crate) locality: Locality,
+}
+
+impl Upstream {
+    /// Where its requests may go, as configured. Never empty.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.balancer.roster().endpoints
+    }
+
+    /// Whether an endpoint of it has to be resolved.
+    pub(crate) fn has_names(&self) -> bool {
+        let mut endpoints = self.endpoints().iter();
+        endpoints.any(|endpoint| endpoint.target.host.question().is_some())
+    }
+}
+
+impl Endpoint {
+    /// With nothing but its URL and weight said about it.
+    pub(crate) fn new(target: Target, weight: u32) -> Self {
+        Self {
+            target: Arc::new(target),
+            weight,
+            priority: 0,
+            locality: Locality::default(),
+        }
+    }
 }

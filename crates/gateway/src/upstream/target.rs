@@ -1,35 +1,36 @@
 //! The URL of a backend, taken apart once when it is read.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::HeaderValue;
 
+use super::dns::Question;
 use crate::router::path::{self, PathError};
 
-/// A backend's URL: `http://host[:port][/base/path]`. Displays as that URL.
+const HTTP_PORT: u16 = 80;
+
+/// A backend's URL: `http://host[:port][/base/path]`, or `http+srv://service[/base/path]`. Displays as that URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The name or address to connect to.
+    /// Where to connect to.
     pub host: Host,
-    /// The TCP port; 80 where the URL names none.
-    pub port: u16,
-    /// `host:port`, as logs name the endpoint.
-    pub address: Arc<str>,
-    /// `host:port` as it goes into the `Host` field (RFC 9110 §7.2); the port is left out when it is 80.
+    /// `host:port` as it goes into the `Host` field (RFC 9110 §7.2); the port is left out when it is 80. Of a service, the
+    /// domain that it is one of.
     pub authority: HeaderValue,
     /// What precedes every forwarded path: empty, or `/base` without a slash at its end, in the one form of paths.
     pub base_path: Box<str>,
 }
 
-/// The host part of a [`Target`].
+/// Where a [`Target`] is, as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Host {
-    /// A literal address; connecting asks no resolver.
-    Address(IpAddr),
-    /// A name, resolved when a connection is made. Lower case.
-    Name(Box<str>),
+    /// At a literal address; no resolver is asked. The port is 80 where the URL names none.
+    Address(SocketAddr),
+    /// At the addresses of a name, lower case, and a port, 80 where the URL names none.
+    Name(Box<str>, u16),
+    /// Where the SRV records (RFC 2782) of a name lead, such as `_http._tcp.orders.internal`; lower case.
+    Service(Box<str>),
 }
 
 /// Why a text is not a usable backend URL. The texts follow the name of the setting or key and its value.
@@ -42,7 +43,7 @@ pub enum TargetError {
     #[error("https:// backends cannot be reached by this version; use http://")]
     Https,
     /// Any other scheme.
-    #[error("must start with http://")]
+    #[error("must start with http://, or with http+srv:// for a service that SRV records lead to")]
     Scheme,
     /// Nothing between `//` and the path.
     #[error("has no host; write a URL such as http://localhost:8081")]
@@ -55,6 +56,12 @@ pub enum TargetError {
     /// A port that is not a number from 1 to 65535.
     #[error("has a malformed port; it must be a number from 1 to 65535")]
     BadPort,
+    /// A service with a port.
+    #[error("must not hold a port: the SRV records of a service have ports of their own")]
+    ServicePort,
+    /// A service that is an address, or whose name has nothing behind its `_service._proto`.
+    #[error("must name a service with SRV records, such as http+srv://_http._tcp.orders.internal")]
+    BadService,
     /// `user:password@`.
     #[error("must not hold a user name or password")]
     UserInformation,
@@ -72,18 +79,20 @@ impl Target {
     /// ```
     /// use api_gateway::upstream::Target;
     /// let target = Target::parse("http://users.internal:8081/v1/").unwrap();
-    /// assert_eq!((target.port, &*target.base_path), (8081, "/v1"));
+    /// assert_eq!(target.authority, "users.internal:8081");
+    /// assert_eq!(&*target.base_path, "/v1");
     /// ```
     ///
     /// # Errors
     /// What keeps it from being a backend's URL.
     pub fn parse(text: &str) -> Result<Self, TargetError> {
         let (scheme, rest) = text.split_once("://").ok_or(TargetError::NotAUrl)?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => {}
-            "https" => return Err(TargetError::Https),
+        let parse_host = match scheme.to_ascii_lowercase().as_str() {
+            "http" => Host::parse,
+            "http+srv" => Host::parse_service,
+            "https" | "https+srv" => return Err(TargetError::Https),
             _ => return Err(TargetError::Scheme),
-        }
+        };
         if rest.contains(['?', '#']) {
             return Err(TargetError::NotOnlyPath);
         }
@@ -92,27 +101,12 @@ impl Target {
             return Err(TargetError::UserInformation);
         }
         let (host, port) = split_port(authority)?;
-        let port = match port {
-            Some(port) => port
-                .parse()
-                .ok()
-                .filter(|&port| port != 0)
-                .ok_or(TargetError::BadPort)?,
-            None => 80,
-        };
-        let host = Host::parse(host)?;
-        let address: Arc<str> = format!("{host}:{port}").into();
-        let authority = if port == 80 {
-            HeaderValue::from_str(&host.to_string())
-        } else {
-            HeaderValue::from_str(&address)
-        };
+        let host = parse_host(host, port)?;
         Ok(Self {
-            authority: authority.map_err(|_| TargetError::BadHost)?,
-            address,
+            authority: HeaderValue::from_str(&host.authority())
+                .map_err(|_| TargetError::BadHost)?,
             base_path: base_path(path)?,
             host,
-            port,
         })
     }
 }
@@ -142,61 +136,134 @@ fn base_path(path: &str) -> Result<Box<str>, TargetError> {
     Ok(path.trim_end_matches('/').into())
 }
 
+fn parse_port(text: Option<&str>) -> Result<u16, TargetError> {
+    let Some(text) = text else {
+        return Ok(HTTP_PORT);
+    };
+    let port = text.parse().ok().filter(|&port| port != 0);
+    port.ok_or(TargetError::BadPort)
+}
+
+/// A name, in lower case.
+fn parse_name(text: &str) -> Result<Box<str>, TargetError> {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    // A dot at the end says that the name is a whole one, which no search list completes.
+    let labels = text.strip_suffix('.').unwrap_or(text);
+    // A name whose last label is a number would be an address with a mistake in it (RFC 1123 §2.1).
+    let numeric = labels
+        .rsplit('.')
+        .next()
+        .is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
+    let labels = labels.split('.').all(is_label);
+    if labels && !numeric && text.len() <= 253 {
+        Ok(text.to_ascii_lowercase().into())
+    } else {
+        Err(TargetError::BadHost)
+    }
+}
+
+/// What is left of a service's name without its `_service._proto`.
+fn domain_of(service: &str) -> &str {
+    let mut domain = service;
+    while let Some((label, rest)) = domain.split_once('.')
+        && label.starts_with('_')
+    {
+        domain = rest;
+    }
+    domain
+}
+
 impl Host {
-    fn parse(text: &str) -> Result<Self, TargetError> {
+    fn parse(text: &str, port: Option<&str>) -> Result<Self, TargetError> {
+        let port = parse_port(port)?;
         if let Some(address) = text
             .strip_prefix('[')
             .and_then(|text| text.strip_suffix(']'))
         {
-            return address
-                .parse::<Ipv6Addr>()
-                .map(|address| Self::Address(address.into()))
-                .map_err(|_| TargetError::BadHost);
+            let address: Ipv6Addr = address.parse().map_err(|_| TargetError::BadHost)?;
+            return Ok(Self::Address((address, port).into()));
         }
-        if let Ok(address) = text.parse() {
-            return Ok(Self::Address(address));
+        match text.parse::<IpAddr>() {
+            Ok(address) => Ok(Self::Address((address, port).into())),
+            Err(_) => parse_name(text).map(|name| Self::Name(name, port)),
         }
-        let is_label = |label: &str| {
-            (1..=63).contains(&label.len())
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-        };
-        // A name whose last label is a number would be an address with a mistake in it (RFC 1123 §2.1).
-        let numeric = text
-            .rsplit('.')
-            .next()
-            .is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
-        let labels = text
-            .strip_suffix('.')
-            .unwrap_or(text)
-            .split('.')
-            .all(is_label);
-        if labels && !numeric && text.len() <= 253 {
-            Ok(Self::Name(text.to_ascii_lowercase().into()))
-        } else {
-            Err(TargetError::BadHost)
+    }
+
+    fn parse_service(text: &str, port: Option<&str>) -> Result<Self, TargetError> {
+        if port.is_some() {
+            return Err(TargetError::ServicePort);
+        }
+        if text.starts_with('[') || text.parse::<IpAddr>().is_ok() {
+            return Err(TargetError::BadService);
+        }
+        let name = parse_name(text)?;
+        let domain = domain_of(&name);
+        if domain.is_empty() || domain.starts_with('_') {
+            return Err(TargetError::BadService);
+        }
+        Ok(Self::Service(name))
+    }
+
+    /// What is to be found out about it; nothing of an address.
+    pub(crate) fn question(&self) -> Option<Question> {
+        match self {
+            Self::Address(_) => None,
+            Self::Name(host, port) => Some(Question::Addresses {
+                host: host.clone(),
+                port: *port,
+            }),
+            Self::Service(name) => Some(Question::Services { name: name.clone() }),
+        }
+    }
+
+    /// As it goes into the `Host` field. The dot at the end of a whole name is for resolvers, and no server expects it.
+    fn authority(&self) -> String {
+        let whole = |name: &str| name.strip_suffix('.').unwrap_or(name).to_owned();
+        match self {
+            Self::Address(_) => self.to_string(),
+            Self::Name(name, port) => Self::Name(whole(name).into(), *port).to_string(),
+            Self::Service(name) => whole(domain_of(name)),
         }
     }
 }
 
 impl fmt::Display for Host {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(IpAddr::V6(address)) => write!(formatter, "[{address}]"),
-            Self::Address(address) => address.fmt(formatter),
-            Self::Name(name) => formatter.write_str(name),
+        let port = match self {
+            Self::Address(SocketAddr::V4(address)) => {
+                write!(formatter, "{}", address.ip())?;
+                address.port()
+            }
+            Self::Address(SocketAddr::V6(address)) => {
+                write!(formatter, "[{}]", address.ip())?;
+                address.port()
+            }
+            Self::Name(name, port) => {
+                formatter.write_str(name)?;
+                *port
+            }
+            Self::Service(name) => return formatter.write_str(name),
+        };
+        if port == HTTP_PORT {
+            Ok(())
+        } else {
+            write!(formatter, ":{port}")
         }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "http://{}", self.host)?;
-        if self.port != 80 {
-            write!(formatter, ":{}", self.port)?;
-        }
-        formatter.write_str(&self.base_path)
+        let scheme = match self.host {
+            Host::Address(_) | Host::Name(..) => "http",
+            Host::Service(_) => "http+srv",
+        };
+        write!(formatter, "{scheme}://{}{}", self.host, self.base_path)
     }
 }
 
@@ -231,6 +298,24 @@ mod tests {
                 "[::1]:8081",
                 "/a-b",
             ),
+            (
+                "HTTP+SRV://_http._tcp.Orders.Internal/v1",
+                "http+srv://_http._tcp.orders.internal/v1",
+                "orders.internal",
+                "/v1",
+            ),
+            (
+                "http://users.internal.:8081",
+                "http://users.internal.:8081",
+                "users.internal:8081",
+                "",
+            ),
+            (
+                "http+srv://web.service.consul",
+                "http+srv://web.service.consul",
+                "web.service.consul",
+                "",
+            ),
         ] {
             let target = Target::parse(text).unwrap();
             assert_eq!(target.to_string(), shown);
@@ -255,10 +340,20 @@ mod tests {
             ("http://[::1]x", TargetError::BadHost),
             ("http://1.2.3.400", TargetError::BadHost),
             ("http://a..b", TargetError::BadHost),
+            ("http://a..", TargetError::BadHost),
+            ("http://.", TargetError::BadHost),
+            ("http://1.2.3.400.", TargetError::BadHost),
             ("http://a:0", TargetError::BadPort),
             ("http://a:65536", TargetError::BadPort),
             ("http://a:x", TargetError::BadPort),
             ("http://a:", TargetError::BadPort),
+            ("http+srv://_http._tcp.a:80", TargetError::ServicePort),
+            ("http+srv://10.0.0.1", TargetError::BadService),
+            ("http+srv://[::1]", TargetError::BadService),
+            ("http+srv://_http._tcp", TargetError::BadService),
+            ("http+srv://_http._tcp.", TargetError::BadService),
+            ("http+srv://", TargetError::NoHost),
+            ("https+srv://_http._tcp.a", TargetError::Https),
             ("http://u:p@a", TargetError::UserInformation),
             ("http://a?b", TargetError::NotOnlyPath),
             ("http://a/#b", TargetError::NotOnlyPath),

@@ -8,9 +8,7 @@ use http::{HeaderName, Method};
 
 use super::auth::{CheckedAccess, Issuers};
 use super::rate_limits::Limits;
-use super::upstreams::{
-    CheckedFallback, CheckedSplit, EndpointSpec, GuardSpec, UpstreamSpec, Upstreams,
-};
+use super::upstreams::{CheckedFallback, CheckedSplit, GuardSpec, UpstreamSpec, Upstreams};
 use super::written::{
     IpRules as WrittenRules, Matcher, Route as Written, Shadow, Size, WrittenTarget,
 };
@@ -26,7 +24,7 @@ use crate::proxy::{Hedge, Retry};
 use crate::router::{
     HeaderMatch, HostPattern, PathPattern, QueryMatch, RouteMatch, ValueMatch, path,
 };
-use crate::upstream::Target;
+use crate::upstream::{Endpoint, Target};
 
 /// A route that is right in itself.
 pub(super) struct Checked {
@@ -365,7 +363,7 @@ impl Check<'_> {
             let targets = self.targets(written, shared.settings);
             let endpoints = targets
                 .into_iter()
-                .map(|(target, weight)| EndpointSpec::new(target, weight));
+                .map(|(target, weight)| Endpoint::new(target, weight));
             return Some(CheckedDestination::Own(Box::new(UpstreamSpec::of(
                 endpoints.collect(),
             ))));

@@ -10,7 +10,7 @@ use super::auth::Issuers;
 use super::check::{Check, Checked, CheckedDestination, Shared};
 use super::limit::Redis;
 use super::rate_limits::Limits;
-use super::upstreams::{CheckedFallback, PoolNumbers, Upstreams};
+use super::upstreams::{CheckedFallback, Upstreams};
 use super::written::Route as Written;
 use crate::auth::{Authority, Consumers, Hidden, Service, TokenIssuer};
 use crate::config::document::{Document, Step};
@@ -172,9 +172,9 @@ fn assemble(
         .iter()
         .filter_map(|route| route.name.as_deref().map(Into::into))
         .collect();
-    let mut pools = PoolNumbers::new();
+    let peers = Arc::default();
     let mut compiled = Vec::new();
-    let (mut all, named) = upstreams.build(&mut pools);
+    let (mut all, named) = upstreams.build(&peers);
     for route in routes {
         let name = route.name.map_or_else(
             || free_name(&route.matched.path.to_string(), &mut names),
@@ -193,13 +193,13 @@ fn assemble(
                 Destination::Split(split.resolve(&named))
             }
             (None, Some(CheckedDestination::Own(spec))) => {
-                all.push(spec.build(&name, &mut pools));
+                all.push(spec.build(&name, &peers));
                 Destination::Upstream(all.len() - 1)
             }
             // It has its findings.
             (None, None) => continue,
         };
-        let guard = route.guard.and_then(|guard| guard.build(&name, 1));
+        let guard = route.guard.and_then(|guard| guard.build(&name));
         compiled.push(Route {
             name,
             destination,
@@ -242,7 +242,6 @@ fn assemble(
         router,
         routes: compiled.into(),
         upstreams: all.into(),
-        pools: pools.len(),
         rate_limits: RateLimits::new(
             limits.all,
             settings.rate_limit_fields,

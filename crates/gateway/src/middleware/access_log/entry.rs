@@ -1,6 +1,6 @@
 //! What the access log tells of a request, gathered while it is served.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::config::Snapshot;
 use crate::error::{ErrorCode, Failed};
 use crate::middleware::size_limit::Oversized;
 use crate::proxy::Holds;
+use crate::upstream::Member;
 
 /// One line of the access log.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub(crate) struct Entry {
     pub(super) upstream_time: Option<Duration>,
     pub(super) total_time: Duration,
     started: Instant,
-    /// Keeps the names alive that `route` and `endpoint` stand for.
+    /// Keeps the name alive that `route` stands for.
     snapshot: Arc<Snapshot>,
     route: Option<usize>,
     /// A rate limit that would have refused the request.
@@ -46,8 +47,8 @@ pub(crate) struct Entry {
     oversized: Option<Oversized>,
     /// Who the request is from, where that is known.
     identity: Option<Arc<Identity>>,
-    /// Address and identity of the endpoint that was asked last.
-    endpoint: RefCell<Option<(Arc<str>, u64)>>,
+    /// Who was asked last.
+    member: RefCell<Option<Arc<Member>>>,
     /// How often the request was sent again.
     retries: Cell<u32>,
     /// What the request takes up at its upstream, for as long as it lasts.
@@ -102,7 +103,7 @@ impl Entry {
             shadow: Vec::new(),
             oversized: None,
             identity: None,
-            endpoint: RefCell::default(),
+            member: RefCell::default(),
             retries: Cell::default(),
             holds: None,
         }
@@ -164,14 +165,14 @@ impl Entry {
         self.snapshot.rate_limits.name(self.shadowed?)
     }
 
-    /// An endpoint is asked: its address, and its identity.
-    pub(crate) fn set_endpoint(&self, address: &Arc<str>, id: u64) {
-        self.endpoint.replace(Some((Arc::clone(address), id)));
+    /// A member of an upstream is asked.
+    pub(crate) fn set_member(&self, member: &Arc<Member>) {
+        self.member.replace(Some(Arc::clone(member)));
     }
 
-    /// The identity of the endpoint that was asked last.
-    pub(crate) fn endpoint_id(&self) -> Option<u64> {
-        self.endpoint.borrow().as_ref().map(|(_, id)| *id)
+    /// The identity of the member that was asked last.
+    pub(crate) fn member_id(&self) -> Option<u64> {
+        self.member.borrow().as_ref().map(|member| member.id)
     }
 
     /// The request is sent again.
@@ -220,12 +221,10 @@ impl Entry {
             .map(|route| &*route.name)
     }
 
-    /// The address of the endpoint that was asked last.
-    pub(super) fn endpoint(&self) -> Option<Arc<str>> {
-        self.endpoint
-            .borrow()
-            .as_ref()
-            .map(|(address, _)| Arc::clone(address))
+    /// The address of the member that was asked last.
+    pub(super) fn endpoint(&self) -> Option<Ref<'_, str>> {
+        let member = self.member.borrow();
+        Ref::filter_map(member, |member| Some(&*member.as_ref()?.label)).ok()
     }
 }
 

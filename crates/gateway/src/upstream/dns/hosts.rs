@@ -27,9 +27,10 @@ impl LocalNames {
     }
 
     /// The addresses of `name`, if no DNS server is to be asked for it. A name that is in the file has those in the
-    /// file and no others: somebody who writes an IPv4 address there wants the IPv6 one of the DNS no more.
+    /// file and no others: somebody who writes an IPv4 address there wants the IPv6 one of the DNS no more. But `localhost`
+    /// is this machine in both families, whatever half of that is in the file.
     pub(super) fn addresses(&self, name: &Name) -> Option<Vec<IpAddr>> {
-        let in_file: Vec<IpAddr> = [RecordType::A, RecordType::AAAA]
+        let mut in_file: Vec<IpAddr> = [RecordType::A, RecordType::AAAA]
             .into_iter()
             .filter_map(|kind| {
                 let query = Query::query(name.clone(), kind);
@@ -41,12 +42,16 @@ impl LocalNames {
                 addresses.collect::<Vec<_>>()
             })
             .collect();
-        if !in_file.is_empty() {
-            Some(in_file)
-        } else if LOCALHOST.zone_of(name) {
-            Some(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()])
-        } else {
-            None
+        if LOCALHOST.zone_of(name) && in_file.iter().all(IpAddr::is_loopback) {
+            for family in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
+                if in_file
+                    .iter()
+                    .all(|it| it.is_ipv4() != IpAddr::is_ipv4(&family))
+                {
+                    in_file.push(family);
+                }
+            }
         }
+        (!in_file.is_empty()).then_some(in_file)
     }
 }

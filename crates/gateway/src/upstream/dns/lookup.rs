@@ -1,7 +1,7 @@
 //! One look-up of a question: whatever records it takes, put together to one outcome.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -80,11 +80,7 @@ impl Lookup {
         let (answer, ttl, memory) = match &self.question {
             Question::Addresses { host, port } => {
                 let found = addresses_of_host(&view, host, &self.remembered).await?;
-                let places = found.addresses.iter().map(|address| Resolved {
-                    address: (*address, *port).into(),
-                    weight: 1,
-                    priority: 0,
-                });
+                let places = Resolved::all_of(&found.addresses, (*port, 1, 0));
                 let answer = Answer::new(places.collect());
                 (answer, found.ttl, [(found.name, found.addresses)].into())
             }
@@ -236,7 +232,7 @@ async fn services(
                 memory.get(&record.target).cloned().unwrap_or_default()
             }
         };
-        places.extend(addresses.iter().map(|address| place(&record, *address)));
+        places.extend(places_of(&record, &addresses));
         found.insert(record.target, addresses);
     }
     match failure {
@@ -261,13 +257,10 @@ fn targets(records: &Records) -> Vec<SRV> {
     targets
 }
 
-fn place(record: &SRV, address: IpAddr) -> Resolved {
-    Resolved {
-        address: SocketAddr::new(address, record.port),
-        // RFC 2782: a weight of 0 is to be chosen hardly ever, and, where all are 0, as often as any other.
-        weight: u32::from(record.weight).max(1),
-        priority: record.priority.into(),
-    }
+fn places_of(record: &SRV, addresses: &[IpAddr]) -> impl Iterator<Item = Resolved> {
+    // RFC 2782: a weight of 0 is to be chosen hardly ever, and, where all are 0, as often as any other.
+    let weight = u32::from(record.weight).max(1);
+    Resolved::all_of(addresses, (record.port, weight, record.priority.into()))
 }
 
 /// The name, taken as it is: backends' names hold underscores, which host names must not.

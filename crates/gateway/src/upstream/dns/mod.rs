@@ -7,7 +7,7 @@
 //! # When a name is looked up again
 //! When the time to live of what was found is over, but never sooner than after a second, nor later than after five
 //! minutes: a time of 0 would ask all the time, and one of days would keep a backend that has moved for days. Whoever
-//! could not connect may ask for it sooner ([`Watched::refresh`]), once a second at most.
+//! could not connect may ask for it sooner ([`Refresh::ask`]), once a second at most.
 //!
 //! # What happens when it goes wrong
 //! - The **resolver fails** (no answer in time, SERVFAIL, REFUSED, nothing listens): nobody knows anything new, so the
@@ -32,13 +32,9 @@
 //! mDNS, `myhostname`) are not asked.
 //!
 //! # What the answer is for
-//! All addresses are in it, of both families. Some of them may lead nowhere, such as `::1` for a backend that listens
-//! on 127.0.0.1 only: whoever balances over them has to go on to the next where one cannot be connected to.
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "forwarding still asks the system's resolver for each connection"
-)]
+//! All addresses are in it. Those of a host that has both families are its IPv4 ones, each with some IPv6 ones to fall
+//! back on where it cannot be connected to: a name server or a hosts file often gives an address that leads nowhere, such
+//! as `::1` for a backend that listens on 127.0.0.1 only, and no request is to be lost to that.
 
 mod hosts;
 mod lookup;
@@ -50,5 +46,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use names::{Names, Watched};
-pub(crate) use question::{Answer, Question, Resolved};
+pub(crate) use names::{Names, Refresh, Watched};
+#[cfg(test)]
+pub(super) use question::Answer;
+pub(crate) use question::{Question, Resolved};

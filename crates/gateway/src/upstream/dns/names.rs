@@ -35,6 +35,10 @@ pub(crate) struct Watched {
     entry: Arc<Entry>,
 }
 
+/// The way to ask for a look-up before its time, for those who need not know what comes of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Refresh(Arc<Entry>);
+
 /// One question.
 #[derive(Debug)]
 struct Entry {
@@ -133,10 +137,44 @@ impl Names {
 }
 
 impl Watched {
-    /// Asks for a look-up before its time: for whoever could not connect to what was found. There is one a second at
-    /// most, however many ask. Does not wait for it.
-    pub(crate) fn refresh(&self) {
-        self.entry.wanted.notify_one();
+    /// The present answer; none before the first.
+    pub(crate) fn latest(&self) -> Option<Arc<Answer>> {
+        self.answers.borrow().clone()
+    }
+
+    /// The way to ask for a look-up before its time.
+    pub(crate) fn refresh(&self) -> Refresh {
+        Refresh(Arc::clone(&self.entry))
+    }
+}
+
+#[cfg(test)]
+impl Watched {
+    /// A question that nobody looks up.
+    pub(in crate::upstream) fn for_tests(answer: Option<Answer>) -> Self {
+        let entry = Arc::new(Entry {
+            question: Question::Services { name: "".into() },
+            answers: watch::Sender::new(answer.map(Arc::new)),
+            wanted: Notify::new(),
+        });
+        Self {
+            answers: entry.answers.subscribe(),
+            entry,
+        }
+    }
+
+    /// Whether somebody has asked for a look-up; then nobody has any more.
+    pub(in crate::upstream) fn is_wanted(&self) -> bool {
+        use futures_util::FutureExt;
+        self.entry.wanted.notified().now_or_never().is_some()
+    }
+}
+
+impl Refresh {
+    /// Asks for it: for whoever could not connect to what was found. There is one a second at most, however many ask. Does
+    /// not wait for it, and does not keep the question watched.
+    pub(crate) fn ask(&self) {
+        self.0.wanted.notify_one();
     }
 }
 

@@ -74,11 +74,7 @@ fn host(name: &str) -> Question {
 }
 
 fn answer(last: u8) -> Answer {
-    Answer::new(vec![Resolved {
-        address: ([10, 0, 0, last], 80).into(),
-        weight: 1,
-        priority: 0,
-    }])
+    Answer::new(Resolved::all_of(&[[10, 0, 0, last].into()], (80, 1, 0)).collect())
 }
 
 fn found(last: u8, ttl: u64) -> Outcome<&'static str> {
@@ -169,13 +165,13 @@ async fn whoever_cannot_connect_has_a_name_looked_up_once_a_second_at_most() {
     run(&names, &script);
     settle().await;
     for _ in 0..30 {
-        watched.refresh();
+        watched.refresh().ask();
         settle().await;
         advance(Duration::from_millis(100)).await;
     }
     pass(10).await;
     assert_eq!(script.asked_at(start), [0.0, 1.0, 2.0, 3.0]);
-    watched.refresh();
+    watched.refresh().ask();
     settle().await;
     assert_eq!(script.asked.lock().unwrap().len(), 5);
 }

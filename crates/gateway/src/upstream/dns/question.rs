@@ -1,10 +1,12 @@
 //! What can be asked, and what comes of it.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// More than a balancer has use for; those that come later in the order are left out.
 const MOST: usize = 1000;
+/// Each is tried before a connection is given up on.
+const MOST_FALLBACKS: usize = 2;
 /// So many addresses are named in a line of the log.
 const SHOWN: usize = 8;
 
@@ -33,10 +35,12 @@ pub(crate) struct Answer {
 }
 
 /// One place that a name leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Resolved {
     /// Where to connect to.
     pub(crate) address: SocketAddr,
+    /// Where to connect to when that fails: addresses of the same host and the other family.
+    pub(crate) fallbacks: Box<[SocketAddr]>,
     /// Its part of the requests, as compared with others of the same priority; at least 1. Each address of an SRV
     /// record's target has the weight of the record; an address that several records lead to, the sum of theirs.
     pub(crate) weight: u32,
@@ -44,9 +48,55 @@ pub(crate) struct Resolved {
     pub(crate) priority: u32,
 }
 
+impl Resolved {
+    /// An address that needs no resolver.
+    pub(crate) fn literal(address: SocketAddr) -> Self {
+        Self {
+            address,
+            fallbacks: Box::default(),
+            weight: 1,
+            priority: 0,
+        }
+    }
+
+    /// The places of a host. If it has IPv4 addresses it is these, and IPv6 ones are to fall back on: of those that have
+    /// both it is often the IPv6 one that leads nowhere, and `localhost` listens where it likes.
+    pub(super) fn all_of(
+        addresses: &[IpAddr],
+        (port, weight, priority): (u16, u32, u32),
+    ) -> impl Iterator<Item = Self> {
+        let mut v4: Vec<SocketAddr> = Vec::new();
+        let mut v6: Vec<SocketAddr> = Vec::new();
+        for &address in addresses {
+            let family = if address.is_ipv4() { &mut v4 } else { &mut v6 };
+            family.push((address, port).into());
+        }
+        // Whatever order the resolver gave them in.
+        v4.sort_unstable();
+        v6.sort_unstable();
+        let (first, others) = if v4.is_empty() { (v6, v4) } else { (v4, v6) };
+        first
+            .into_iter()
+            .enumerate()
+            .map(move |(index, address)| Self {
+                address,
+                // Not the same ones for all.
+                fallbacks: others
+                    .iter()
+                    .cycle()
+                    .skip(index)
+                    .take(others.len().min(MOST_FALLBACKS))
+                    .copied()
+                    .collect(),
+                weight,
+                priority,
+            })
+    }
+}
+
 impl Answer {
     /// The answer with these places, in any order.
-    pub(super) fn new(mut places: Vec<Resolved>) -> Self {
+    pub(in crate::upstream) fn new(mut places: Vec<Resolved>) -> Self {
         places.sort_by_key(|place| (place.address, place.priority));
         places.dedup_by(|next, kept| {
             let same = next.address == kept.address;
@@ -60,6 +110,15 @@ impl Answer {
         Self {
             resolved: places.into(),
         }
+    }
+
+    /// The places, each with its level: 0 for those of the first priority that there is, 1 for the next.
+    pub(crate) fn by_level(&self) -> impl Iterator<Item = (u32, &Resolved)> {
+        let levels = self
+            .resolved
+            .chunk_by(|one, next| one.priority == next.priority);
+        let levels = (0..).zip(levels);
+        levels.flat_map(|(level, places)| places.iter().map(move |place| (level, place)))
     }
 }
 
@@ -93,9 +152,9 @@ mod tests {
     use super::*;
 
     fn place(address: &str, weight: u32, priority: u32) -> Resolved {
-        let address = address.parse().unwrap();
         Resolved {
-            address,
+            address: address.parse().unwrap(),
+            fallbacks: Box::default(),
             weight,
             priority,
         }
@@ -105,8 +164,9 @@ mod tests {
     fn the_order_of_records_makes_no_difference() {
         let (one, two) = (place("10.0.0.9:80", 1, 0), place("10.0.0.10:80", 1, 0));
         let six = place("[::1]:80", 1, 0);
-        let answer = Answer::new(vec![six, two, one]);
-        assert_eq!(answer, Answer::new(vec![one, six, two]));
+        let answer = Answer::new(vec![six.clone(), two.clone(), one.clone()]);
+        let other = vec![one.clone(), six.clone(), two.clone()];
+        assert_eq!(answer, Answer::new(other));
         assert_eq!(*answer.resolved, [one, two, six]);
     }
 
@@ -120,6 +180,48 @@ mod tests {
         ];
         let wanted = [place("10.0.0.1:81", 1, 0), place("10.0.0.1:80", 7, 1)];
         assert_eq!(*Answer::new(places).resolved, wanted);
+    }
+
+    /// The places of a host with these addresses, each with what it falls back on.
+    fn all_of(addresses: &[&str]) -> Vec<String> {
+        let addresses: Vec<IpAddr> = addresses.iter().map(|it| it.parse().unwrap()).collect();
+        Resolved::all_of(&addresses, (80, 1, 0))
+            .map(|place| {
+                let all = [place.address].into_iter().chain(place.fallbacks);
+                let all: Vec<_> = all.map(|it| it.ip().to_string()).collect();
+                all.join(" ")
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_host_is_its_ipv4_addresses_and_falls_back_on_the_others() {
+        assert_eq!(all_of(&["::1", "127.0.0.1"]), ["127.0.0.1 ::1"]);
+        assert_eq!(
+            all_of(&["fd00::3", "fd00::1", "fd00::2", "10.0.0.2", "10.0.0.1"]),
+            ["10.0.0.1 fd00::1 fd00::2", "10.0.0.2 fd00::2 fd00::3"]
+        );
+    }
+
+    #[test]
+    fn a_host_without_ipv4_addresses_is_its_ipv6_ones() {
+        assert_eq!(all_of(&["fd00::2", "fd00::1"]), ["fd00::1", "fd00::2"]);
+        assert!(all_of(&[]).is_empty());
+    }
+
+    #[test]
+    fn priorities_are_levels() {
+        let places = vec![
+            place("10.0.0.1:80", 1, 20),
+            place("10.0.0.2:80", 1, 10),
+            place("10.0.0.3:80", 1, 10),
+        ];
+        let answer = Answer::new(places);
+        let levels: Vec<_> = answer
+            .by_level()
+            .map(|(level, place)| format!("{level} {}", place.address))
+            .collect();
+        assert_eq!(levels, ["0 10.0.0.2:80", "0 10.0.0.3:80", "1 10.0.0.1:80"]);
     }
 
     #[test]

@@ -207,11 +207,7 @@ mod tests {
     }
 
     fn answer(last: u8) -> Answer {
-        Answer::new(vec![Resolved {
-            address: ([10, 0, 0, last], 80).into(),
-            weight: 1,
-            priority: 0,
-        }])
+        Answer::new(Resolved::all_of(&[[10, 0, 0, last].into()], (80, 1, 0)).collect())
     }
 
     fn found(last: u8, ttl: u64) -> Outcome<()> {

@@ -10,16 +10,16 @@ use load_balancer::{HashTable, Locality, Policy, Settings as Balancing, SlowStar
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::spec::{EndpointSpec, PoolNumbers, UpstreamSpec, default_outliers};
+use super::spec::{UpstreamSpec, default_outliers};
 use super::written::{
-    Adaptive, Balance, Endpoint, HashBalance, HealthCheck as WrittenHealth, OutlierRules, Outliers,
-    Upstream as Written,
+    Adaptive, Balance, Endpoint as WrittenEndpoint, HashBalance, HealthCheck as WrittenHealth,
+    OutlierRules, Outliers, Upstream as Written,
 };
 use crate::config::document::{Document, Step};
 use crate::config::routes::written::Period;
 use crate::config::{Finding, Settings};
 use crate::router::path;
-use crate::upstream::{Check, HashKey, HealthCheck, Sticky, Target};
+use crate::upstream::{Check, Endpoint, HashKey, HealthCheck, Peers, Sticky, Target};
 
 const KEY: &str = "upstreams";
 /// As in Envoy Gateway.
@@ -70,13 +70,13 @@ impl Upstreams {
     /// All of them, and their indices by name.
     pub(in crate::config::routes) fn build(
         self,
-        pools: &mut PoolNumbers,
+        peers: &Arc<Peers>,
     ) -> (Vec<crate::upstream::Upstream>, HashMap<String, usize>) {
         let (mut all, mut indices) = (Vec::new(), HashMap::new());
         for (name, spec) in self.by_name {
             if let Some(spec) = spec {
                 indices.insert(name.clone(), all.len());
-                all.push(spec.build(&name, pools));
+                all.push(spec.build(&name, peers));
             }
         }
         (all, indices)
@@ -164,11 +164,11 @@ impl UpstreamCheck<'_> {
         (self.findings.len() == before).then_some(spec)
     }
 
-    fn endpoints(&mut self, written: &[Endpoint]) -> Vec<EndpointSpec> {
-        let mut endpoints: Vec<EndpointSpec> = Vec::new();
+    fn endpoints(&mut self, written: &[WrittenEndpoint]) -> Vec<Endpoint> {
+        let mut endpoints: Vec<Endpoint> = Vec::new();
         for (index, endpoint) in written.iter().enumerate() {
             let mut at = vec![Step::Key("endpoints"), Step::Index(index)];
-            if matches!(endpoint, Endpoint::Described(_)) {
+            if matches!(endpoint, WrittenEndpoint::Described(_)) {
                 at.push(Step::Key("url"));
             }
             let target = match Target::parse(endpoint.url()) {
@@ -178,16 +178,16 @@ impl UpstreamCheck<'_> {
                     continue;
                 }
             };
-            if endpoints.iter().any(|other| other.target == target) {
+            if endpoints.iter().any(|other| *other.target == target) {
                 self.say(
                     &at,
                     &format!("\"{target}\" stands here twice; use \"weight\""),
                 );
             }
             endpoints.push(match endpoint {
-                Endpoint::Url(_) => EndpointSpec::new(target, 1),
-                Endpoint::Described(described) => EndpointSpec {
-                    target,
+                WrittenEndpoint::Url(_) => Endpoint::new(target, 1),
+                WrittenEndpoint::Described(described) => Endpoint {
+                    target: Arc::new(target),
                     weight: described.weight,
                     priority: described.priority,
                     locality: Locality {

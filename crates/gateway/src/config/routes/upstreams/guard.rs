@@ -5,11 +5,11 @@ use std::time::Duration;
 use circuit_breaker::{Breaker, OpenTime, Policy, SlowCalls};
 
 use super::check::{UpstreamCheck, time};
-use super::spec::GuardSpec;
+use super::spec::{BreakerScope, GuardSpec};
 use super::written::{Breaker as Written, Status};
 use crate::config::document::Step;
 use crate::config::routes::check::Check;
-use crate::upstream::{GuardScope, Statuses};
+use crate::upstream::Statuses;
 
 const KEY: Step<'static> = Step::Key("breaker");
 
@@ -19,12 +19,12 @@ type Say<'a> = dyn FnMut(&[Step<'_>], &str) + 'a;
 impl UpstreamCheck<'_> {
     pub(super) fn guard(&mut self, written: &Written) -> GuardSpec {
         let scope = match written.scope.as_deref() {
-            None | Some("upstream") => GuardScope::Upstream,
-            Some("endpoint") => GuardScope::Endpoint,
+            None | Some("upstream") => BreakerScope::Upstream,
+            Some("endpoint") => BreakerScope::Endpoint,
             Some(other) => {
                 let message = format!("\"{other}\" must be \"upstream\" or \"endpoint\"");
                 self.say(&[KEY, Step::Key("scope")], &message);
-                GuardScope::Upstream
+                BreakerScope::Upstream
             }
         };
         guard(written, scope, &mut |at, message| self.say(at, message))
@@ -39,11 +39,11 @@ impl Check<'_> {
             self.say(&[KEY, Step::Key("scope")], message);
         }
         let say = &mut |at: &[Step<'_>], message: &str| self.say(at, message);
-        guard(written, GuardScope::Route, say)
+        guard(written, BreakerScope::Route, say)
     }
 }
 
-fn guard(written: &Written, scope: GuardScope, say: &mut Say<'_>) -> GuardSpec {
+fn guard(written: &Written, scope: BreakerScope, say: &mut Say<'_>) -> GuardSpec {
     let policy = policy(written, say);
     if let Err(error) = Breaker::new(&policy) {
         say(&[KEY], &error.to_string());

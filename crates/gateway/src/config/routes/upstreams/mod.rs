@@ -11,6 +11,6 @@ mod written;
 
 pub(super) use check::Upstreams;
 pub(super) use fallback::CheckedFallback;
-pub(super) use spec::{EndpointSpec, GuardSpec, PoolNumbers, UpstreamSpec};
+pub(super) use spec::{GuardSpec, UpstreamSpec};
 pub(super) use split::CheckedSplit;
 pub(super) use written::{Breaker, Fallback, Hedge, Mirror, Retry, Split, Upstream};

@@ -73,7 +73,7 @@ pub(super) enum Endpoint {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct DescribedEndpoint {
-    /// "http://host:port", perhaps with a base path.
+    /// "http://host:port", or "http+srv://service" for what SRV records lead to, perhaps with a base path.
     pub(super) url: String,
     /// Its share of the requests, in proportion to the other weights; 0 for none.
     #[serde(default = "one")]

@@ -1,0 +1,240 @@
+//! Who requests can go to at present: what the endpoints of the configuration, and the names in them, come to.
+//!
+//! An endpoint at a literal address is one [`Member`] for ever. One with a name is a member for each place that the name
+//! leads to, and none before that is known. [`Members`] are all of them, one immutable value that is replaced as a whole:
+//! a request sees the picker and those it picks from as they were at one moment. What is known of a member (load, health,
+//! breaker) goes with its identity from one value to the next.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use circuit_breaker::{Breaker, Policy};
+use load_balancer::outlier::{self, Detector};
+use load_balancer::{Load, Picker, Settings, identity};
+
+use super::dns::{Refresh, Resolved, Watched};
+use super::peers::{Peer, PeerRef, Peers};
+use super::{Endpoint, Host, Target};
+
+/// One place that requests can go to.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// Its identity: the same in all gateways, and whenever a name leads there again.
+    pub(crate) id: u64,
+    /// Path prefix and `Host` of what is sent there.
+    pub(crate) target: Arc<Target>,
+    /// Where to connect to; each further one when that has failed. Never empty.
+    pub(crate) addresses: Box<[SocketAddr]>,
+    /// The first address, as logs name it.
+    pub(crate) label: Box<str>,
+    /// Whose connections are used.
+    pub(crate) peer: PeerRef,
+    /// Its own, where each endpoint has one.
+    pub(super) breaker: Option<Arc<Breaker>>,
+    /// Of the name that has led there.
+    refresh: Option<Refresh>,
+}
+
+/// All members of an upstream.
+#[derive(Debug)]
+pub(crate) struct Members {
+    pub(super) picker: Picker,
+    /// In the order of the picker's endpoints.
+    pub(super) all: Arc<[Arc<Member>]>,
+    pub(super) detector: Option<Arc<Detector>>,
+    /// Whether a name has not been answered yet.
+    pub(super) incomplete: bool,
+    /// Keeps the connections to them.
+    peers: Arc<[Arc<Peer>]>,
+}
+
+/// What members are made of.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    pub(crate) endpoints: Box<[Endpoint]>,
+    pub(crate) balance: Settings,
+    pub(crate) outliers: Option<outlier::Settings>,
+    /// Where each member has a breaker of its own, what it is like.
+    pub(crate) breaker: Option<Policy>,
+    pub(crate) peers: Arc<Peers>,
+}
+
+/// Members that are being gathered.
+struct Gathering<'a> {
+    roster: &'a Roster,
+    before: HashMap<u64, (&'a Arc<Member>, &'a Arc<Load>)>,
+    now: Duration,
+    all: Vec<Arc<Member>>,
+    balanced: Vec<load_balancer::Endpoint>,
+    peers: Vec<Arc<Peer>>,
+}
+
+impl Member {
+    /// It could not be connected to: perhaps its name leads elsewhere by now.
+    pub(crate) fn is_unreachable(&self) {
+        if let Some(refresh) = &self.refresh {
+            refresh.ask();
+        }
+    }
+}
+
+impl Members {
+    /// Those whose addresses are known without asking.
+    pub(super) fn new(roster: &Roster, now: Duration) -> Self {
+        Self::gather(roster, &[], None, now)
+    }
+
+    /// Those that there are by what names have come to: `named` has an element for each endpoint.
+    pub(super) fn update(&self, roster: &Roster, named: &[Option<Watched>], now: Duration) -> Self {
+        Self::gather(roster, named, Some(self), now)
+    }
+
+    /// The same ones, by their present availability.
+    pub(super) fn refresh(&self) -> Self {
+        Self {
+            picker: self.picker.refresh(),
+            all: Arc::clone(&self.all),
+            detector: self.detector.clone(),
+            incomplete: self.incomplete,
+            peers: Arc::clone(&self.peers),
+        }
+    }
+
+    fn gather(
+        roster: &Roster,
+        named: &[Option<Watched>],
+        before: Option<&Self>,
+        now: Duration,
+    ) -> Self {
+        let mut gathering = Gathering {
+            roster,
+            before: before.map(Self::by_id).unwrap_or_default(),
+            now,
+            all: Vec::new(),
+            balanced: Vec::new(),
+            peers: Vec::new(),
+        };
+        let mut incomplete = false;
+        for (index, endpoint) in roster.endpoints.iter().enumerate() {
+            if let Host::Address(address) = endpoint.target.host {
+                gathering.add(endpoint, &Resolved::literal(address), 0, None);
+                continue;
+            }
+            let watched = named.get(index).and_then(Option::as_ref);
+            match watched.and_then(|watched| Some((watched, watched.latest()?))) {
+                Some((watched, answer)) => {
+                    for (level, resolved) in answer.by_level() {
+                        gathering.add(endpoint, resolved, level, Some(watched));
+                    }
+                }
+                None => incomplete = true,
+            }
+        }
+        let Gathering {
+            all,
+            balanced,
+            peers,
+            ..
+        } = gathering;
+        let loads = balanced.iter().filter(|endpoint| endpoint.weight > 0);
+        let loads: Vec<Arc<Load>> = loads.map(|endpoint| Arc::clone(&endpoint.load)).collect();
+        let detector = roster.outliers.map(|settings| {
+            match before.and_then(|before| before.detector.as_ref()) {
+                Some(detector) => detector.update(loads),
+                None => Detector::new(settings, loads, now),
+            }
+        });
+        let settings = roster.balance.clone();
+        Self {
+            picker: match before {
+                Some(before) => before.picker.update(settings, balanced),
+                None => Picker::new(settings, balanced),
+            },
+            all: all.into(),
+            detector: detector.map(Arc::new),
+            incomplete,
+            peers: peers.into(),
+        }
+    }
+
+    fn by_id(&self) -> HashMap<u64, (&Arc<Member>, &Arc<Load>)> {
+        let loads = self.picker.endpoints().iter().map(|it| &it.load);
+        let members = self.all.iter().zip(loads);
+        members.map(|known| (known.0.id, known)).collect()
+    }
+
+    /// The member with this identity, and its load.
+    pub(super) fn find(&self, id: u64) -> Option<(&Arc<Member>, &Arc<Load>)> {
+        let index = self.picker.index_of(id)?;
+        let load = &self.picker.endpoints().get(index)?.load;
+        Some((self.all.get(index)?, load))
+    }
+
+    /// Of the members that have a weight, the one at this place: as outlier detection counts.
+    pub(super) fn weighted(&self, place: usize) -> Option<&Member> {
+        let endpoints = self.picker.endpoints().iter();
+        let members = endpoints.zip(&*self.all);
+        let mut weighted = members.filter(|(endpoint, _)| endpoint.weight > 0);
+        weighted.nth(place).map(|(_, member)| &**member)
+    }
+}
+
+impl Gathering<'_> {
+    fn add(
+        &mut self,
+        endpoint: &Endpoint,
+        resolved: &Resolved,
+        level: u32,
+        watched: Option<&Watched>,
+    ) {
+        let target = &endpoint.target;
+        let id = match watched {
+            None => identity(&target.to_string()),
+            Some(_) => identity(&format!("{target} {}", resolved.address)),
+        };
+        let known = self.before.get(&id).copied();
+        let peer = self.roster.peers.at(&target.host, resolved.address);
+        let member = match known {
+            Some((member, _)) if member.addresses.get(1..) == Some(&*resolved.fallbacks) => {
+                Arc::clone(member)
+            }
+            _ => Arc::new(Member {
+                id,
+                target: Arc::clone(target),
+                addresses: [resolved.address]
+                    .into_iter()
+                    .chain(resolved.fallbacks.iter().copied())
+                    .collect(),
+                label: resolved.address.to_string().into(),
+                peer: PeerRef::to(&peer),
+                breaker: known
+                    .map_or_else(|| self.new_breaker(), |(member, _)| member.breaker.clone()),
+                refresh: watched.map(Watched::refresh),
+            }),
+        };
+        self.balanced.push(load_balancer::Endpoint {
+            id,
+            load: known.map_or_else(
+                || Arc::new(Load::new(self.now)),
+                |(_, load)| Arc::clone(load),
+            ),
+            weight: endpoint.weight.saturating_mul(resolved.weight),
+            priority: endpoint.priority.saturating_add(level),
+            locality: endpoint.locality.clone(),
+        });
+        self.all.push(member);
+        self.peers.push(peer);
+    }
+
+    /// None when the policy is not possible, which has been found already.
+    fn new_breaker(&self) -> Option<Arc<Breaker>> {
+        let policy = self.roster.breaker.as_ref()?;
+        Breaker::new(policy).ok().map(Arc::new)
+    }
+}
+
+#[cfg(test)]
+#[path = "members_tests.rs"]
+mod tests;

@@ -1,0 +1,130 @@
+//! Whom connections are made to, and kept for.
+//!
+//! A [`Peer`] is one address of one host: endpoints that lead there share its connections. It is there for as long as
+//! some upstream has it among its members; workers keep no more than a [`PeerRef`], which tells whether it is.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::Host;
+
+/// The fewest entries that are looked over for those that are gone.
+const FEW: usize = 64;
+
+/// An address of a host that some upstream has among its members.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// No other peer ever has the same.
+    number: u64,
+}
+
+/// What is known of a peer by those who do not keep it.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerRef {
+    number: u64,
+    peer: Weak<Peer>,
+}
+
+/// All peers. Asked where members are made, and never by requests.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    next: AtomicU64,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    peers: HashMap<(Host, SocketAddr), Weak<Peer>>,
+    /// How many there were that are not gone, when that was looked at last.
+    alive: usize,
+}
+
+impl Peers {
+    /// The peer at this address of this host: the same for as long as somebody keeps it.
+    pub(super) fn at(&self, host: &Host, address: SocketAddr) -> Arc<Peer> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (host.clone(), address);
+        if let Some(peer) = known.peers.get(&key).and_then(Weak::upgrade) {
+            return peer;
+        }
+        known.forget_the_gone();
+        let peer = Arc::new(Peer {
+            number: self.next.fetch_add(1, Ordering::Relaxed),
+        });
+        known.peers.insert(key, Arc::downgrade(&peer));
+        peer
+    }
+}
+
+impl Known {
+    /// Whenever as many have come as there were: so it costs little for each.
+    fn forget_the_gone(&mut self) {
+        if self.peers.len() >= FEW + 2 * self.alive {
+            self.peers.retain(|_, peer| peer.strong_count() > 0);
+            self.alive = self.peers.len();
+        }
+    }
+}
+
+impl PeerRef {
+    pub(super) fn to(peer: &Arc<Peer>) -> Self {
+        Self {
+            number: peer.number,
+            peer: Arc::downgrade(peer),
+        }
+    }
+
+    /// What tells it from all others, for ever.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether no upstream has it among its members any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.peer.strong_count() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u32) -> SocketAddr {
+        (std::net::Ipv4Addr::from(last), 80).into()
+    }
+
+    #[test]
+    fn an_address_of_a_host_is_the_same_peer_for_as_long_as_somebody_keeps_it() {
+        let peers = Peers::default();
+        let host = Host::Name("users".into(), 80);
+        let first = peers.at(&host, address(1));
+        assert!(Arc::ptr_eq(&first, &peers.at(&host, address(1))));
+        let known = PeerRef::to(&first);
+        for other in [
+            peers.at(&host, address(2)),
+            peers.at(&Host::Name("orders".into(), 80), address(1)),
+        ] {
+            assert_ne!(PeerRef::to(&other).number(), known.number());
+        }
+        assert!(!known.is_gone());
+        drop(first);
+        assert!(known.is_gone());
+        let again = peers.at(&host, address(1));
+        assert_ne!(PeerRef::to(&again).number(), known.number());
+    }
+
+    #[test]
+    fn peers_that_are_gone_take_up_no_room() {
+        let peers = Peers::default();
+        let host = Host::Name("users".into(), 80);
+        let kept: Vec<_> = (0..100)
+            .map(|last| peers.at(&host, address(last)))
+            .collect();
+        for last in 100..10_000 {
+            peers.at(&host, address(last));
+        }
+        assert!(peers.known.lock().unwrap().peers.len() <= FEW + 2 * kept.len());
+    }
+}
