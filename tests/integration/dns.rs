@@ -272,11 +272,12 @@ async fn a_request_that_comes_before_the_first_answer_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_there_is_told_at_once() {
+async fn a_name_that_is_not_there_is_told_at_once_and_looked_for_again() {
+    let (backends, port) = at_one_port(&[local(1)]).await;
     let dns = Dns::start("").await;
     let gateway = asking(&dns)
         .env("CONNECT_TIMEOUT", "60")
-        .routes(&everything_to("http://nobody.test."))
+        .routes(&everything_to(&format!("http://later.test.:{port}")))
         .start()
         .await;
     let answer = gateway.client().await.get("/").await;
@@ -285,6 +286,18 @@ async fn a_name_that_is_not_there_is_told_at_once() {
     assert_eq!(
         (line["error"].as_str(), &line["upstream"]),
         (Some("upstream-unresolved"), &Value::Null)
+    );
+    dns.set_hosts(&hosts("later.test", &[local(1)])).await;
+    let asked = Instant::now();
+    within("the name to be resolved", async {
+        while gateway.client().await.get("/").await.status() != 200 {}
+    })
+    .await;
+    // Not when the negative answer's time is over, of which the server says nothing: 5 s.
+    assert!(asked.elapsed() < Duration::from_secs(4));
+    assert_eq!(
+        backends[0].last().field("host"),
+        Some(&*format!("later.test:{port}"))
     );
 }
 

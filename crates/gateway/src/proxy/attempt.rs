@@ -101,15 +101,15 @@ impl<'a> Exchange<'a> {
         entry: &Entry,
     ) -> Result<Attempt, Refusal> {
         let request = self.request;
-        let began = self.began(tried);
-        let mut leave = self.leave(began)?;
-        let picked = match self.pick(tried, began, &mut leave) {
+        let mut began = self.began(tried);
+        let (picked, mut leave) = match self.begin(tried, began) {
             // Rarely, and only before the first answers of the DNS.
             Err(_) if self.upstream.balancer.len() == 0 => {
                 Box::pin(self.wait_for_members(due)).await?;
-                self.pick(tried, began, &mut leave)?
+                began = Instant::now();
+                self.begin(tried, began)?
             }
-            picked => picked?,
+            begun => begun?,
         };
         let Picked {
             member,
@@ -179,6 +179,13 @@ impl<'a> Exchange<'a> {
             expects_continue: false,
             websocket: false,
         }
+    }
+
+    /// A member to ask, and leave to ask it.
+    fn begin(&self, tried: &[u64], now: Instant) -> Result<(Picked, Leave), Refusal> {
+        let mut leave = self.leave(now)?;
+        let picked = self.pick(tried, now, &mut leave)?;
+        Ok((picked, leave))
     }
 
     /// Leave to ask this upstream at all, as far as that does not depend on the endpoint.

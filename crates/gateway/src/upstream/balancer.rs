@@ -129,7 +129,8 @@ impl Balancer {
         self.members.load().all.len()
     }
 
-    /// Waits while there is no member only because names have not been answered yet. Whether there is one now.
+    /// Waits while there is no member only because names have not been answered yet. Whether there is one now. While there
+    /// is none, names are looked up sooner.
     pub(crate) async fn has_members(&self) -> bool {
         let mut replaced = self.replaced();
         loop {
@@ -138,6 +139,7 @@ impl Balancer {
                 if !members.all.is_empty() {
                     return true;
                 }
+                members.are_missed();
                 if !members.incomplete {
                     return false;
                 }
@@ -168,7 +170,8 @@ impl Balancer {
         self.changed.notified().await;
     }
 
-    /// Names have come to something else: `named` has an element for each endpoint.
+    /// Names have come to something else: `named` has an element for each endpoint. Like [`Self::tick`] for the upstream's
+    /// one keeper only: neither looks for what the other has stored meanwhile.
     pub(super) fn update(&self, named: &[Option<Watched>], now: Instant) {
         let members = self.members.load();
         let updated = members.update(&self.roster, named, moment(now));

@@ -11,6 +11,9 @@ use tokio::time::{Instant, sleep};
 use super::dns::{Names, Watched};
 use super::{HealthCheck, Upstream, health_check};
 
+/// Between the news that one name leads elsewhere and what is made of it: others often come with it. Where there is
+/// nobody yet, somebody may wait, and it is not waited for.
+const GATHER: Duration = Duration::from_millis(20);
 /// How often ejections are looked over.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -55,6 +58,9 @@ async fn follow(upstream: &Upstream, names: &Names) {
         let (Ok(()), ..) = select_all(changes).await else {
             return;
         };
+        if upstream.balancer.len() > 0 {
+            sleep(GATHER).await;
+        }
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct Members {
     pub(super) detector: Option<Arc<Detector>>,
     /// Whether a name has not been answered yet.
     pub(super) incomplete: bool,
+    /// Of the names that lead nowhere, or are not known to lead anywhere.
+    missing: Arc<[Refresh]>,
     /// Keeps the connections to them.
     peers: Arc<[Arc<Peer>]>,
 }
@@ -69,6 +71,8 @@ struct Gathering<'a> {
     all: Vec<Arc<Member>>,
     balanced: Vec<load_balancer::Endpoint>,
     peers: Vec<Arc<Peer>>,
+    incomplete: bool,
+    missing: Vec<Refresh>,
 }
 
 impl Member {
@@ -98,6 +102,7 @@ impl Members {
             all: Arc::clone(&self.all),
             detector: self.detector.clone(),
             incomplete: self.incomplete,
+            missing: Arc::clone(&self.missing),
             peers: Arc::clone(&self.peers),
         }
     }
@@ -115,30 +120,14 @@ impl Members {
             all: Vec::new(),
             balanced: Vec::new(),
             peers: Vec::new(),
+            incomplete: false,
+            missing: Vec::new(),
         };
-        let mut incomplete = false;
         for (index, endpoint) in roster.endpoints.iter().enumerate() {
-            if let Host::Address(address) = endpoint.target.host {
-                gathering.add(endpoint, &Resolved::literal(address), 0, None);
-                continue;
-            }
-            let watched = named.get(index).and_then(Option::as_ref);
-            match watched.and_then(|watched| Some((watched, watched.latest()?))) {
-                Some((watched, answer)) => {
-                    for (level, resolved) in answer.by_level() {
-                        gathering.add(endpoint, resolved, level, Some(watched));
-                    }
-                }
-                None => incomplete = true,
-            }
+            gathering.add_all(endpoint, named.get(index).and_then(Option::as_ref));
         }
-        let Gathering {
-            all,
-            balanced,
-            peers,
-            ..
-        } = gathering;
-        let loads = balanced.iter().filter(|endpoint| endpoint.weight > 0);
+        let loads = gathering.balanced.iter();
+        let loads = loads.filter(|endpoint| endpoint.weight > 0);
         let loads: Vec<Arc<Load>> = loads.map(|endpoint| Arc::clone(&endpoint.load)).collect();
         let detector = roster.outliers.map(|settings| {
             match before.and_then(|before| before.detector.as_ref()) {
@@ -149,13 +138,14 @@ impl Members {
         let settings = roster.balance.clone();
         Self {
             picker: match before {
-                Some(before) => before.picker.update(settings, balanced),
-                None => Picker::new(settings, balanced),
+                Some(before) => before.picker.update(settings, gathering.balanced),
+                None => Picker::new(settings, gathering.balanced),
             },
-            all: all.into(),
+            all: gathering.all.into(),
             detector: detector.map(Arc::new),
-            incomplete,
-            peers: peers.into(),
+            incomplete: gathering.incomplete,
+            missing: gathering.missing.into(),
+            peers: gathering.peers.into(),
         }
     }
 
@@ -163,6 +153,13 @@ impl Members {
         let loads = self.picker.endpoints().iter().map(|it| &it.load);
         let members = self.all.iter().zip(loads);
         members.map(|known| (known.0.id, known)).collect()
+    }
+
+    /// Asks for a look-up of the names that lead nowhere: there is somebody who would like to go there.
+    pub(super) fn are_missed(&self) {
+        for refresh in &*self.missing {
+            refresh.ask();
+        }
     }
 
     /// The member with this identity, and its load.
@@ -182,6 +179,22 @@ impl Members {
 }
 
 impl Gathering<'_> {
+    /// Those that an endpoint comes to; `watched` is its name, if that is being looked up.
+    fn add_all(&mut self, endpoint: &Endpoint, watched: Option<&Watched>) {
+        if let Host::Address(address) = endpoint.target.host {
+            return self.add(endpoint, &Resolved::literal(address), 0, None);
+        }
+        let answer = watched.and_then(Watched::latest);
+        self.incomplete |= answer.is_none();
+        let answer = answer.unwrap_or_default();
+        if answer.resolved.is_empty() {
+            self.missing.extend(watched.map(Watched::refresh));
+        }
+        for (level, resolved) in answer.by_level() {
+            self.add(endpoint, resolved, level, watched);
+        }
+    }
+
     fn add(
         &mut self,
         endpoint: &Endpoint,

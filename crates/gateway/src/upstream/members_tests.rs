@@ -149,6 +149,24 @@ fn whoever_cannot_be_reached_has_its_name_looked_up() {
 }
 
 #[test]
+fn names_that_lead_nowhere_are_looked_up_for_those_who_miss_them() {
+    let roster = roster(&[
+        ("http://users", 1, 0),
+        ("http://orders", 1, 0),
+        ("http://carts", 1, 0),
+    ]);
+    let named = [
+        resolved(&[(&["10.0.0.1:80"], 1, 0)]),
+        resolved(&[]),
+        Some(Watched::for_tests(None)),
+    ];
+    let members = Members::new(&roster, NOW).update(&roster, &named, NOW);
+    members.are_missed();
+    let wanted = named.map(|watched| watched.unwrap().is_wanted());
+    assert_eq!(wanted, [false, true, true]);
+}
+
+#[test]
 fn who_is_ejected_is_named_by_its_place_among_those_with_a_weight() {
     let roster = roster(&[("http://10.0.0.1", 0, 0), ("http://10.0.0.2", 1, 0)]);
     let members = Members::new(&roster, NOW);

@@ -43,14 +43,10 @@ impl LocalNames {
             })
             .collect();
         if LOCALHOST.zone_of(name) && in_file.iter().all(IpAddr::is_loopback) {
-            for family in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
-                if in_file
-                    .iter()
-                    .all(|it| it.is_ipv4() != IpAddr::is_ipv4(&family))
-                {
-                    in_file.push(family);
-                }
-            }
+            let mut missing: Vec<IpAddr> =
+                vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+            missing.retain(|one| in_file.iter().all(|it| it.is_ipv4() != one.is_ipv4()));
+            in_file.extend(missing);
         }
         (!in_file.is_empty()).then_some(in_file)
     }
