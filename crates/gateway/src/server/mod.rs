@@ -115,7 +115,9 @@ pub fn control_runtime() -> Result<tokio::runtime::Runtime, StartError> {
 /// Those of [`run`].
 pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<(), StartError> {
     let signals = shutdown::StopSignals::take_over()?;
-    let most_connections = descriptors::most_connections(&settings)?;
+    let names = snapshot.upstreams.iter().map(Upstream::names).sum();
+    let most_connections =
+        descriptors::most_connections(&settings, upstream::most_dns_sockets(names))?;
     let listeners = listener::bind(
         SocketAddr::new(settings.host, settings.port),
         settings.workers,
@@ -191,7 +193,7 @@ fn keep_keys_fresh(snapshot: &Snapshot) -> Result<(), StartError> {
 
 /// Resolves names, checks endpoints and keeps balancers up to date, in the background.
 fn keep_upstreams(snapshot: &Arc<Snapshot>, dns: &DnsSettings) -> Result<(), StartError> {
-    let names = snapshot.upstreams.iter().any(Upstream::has_names);
+    let names = snapshot.upstreams.iter().any(|it| it.names() > 0);
     let names = names.then(|| Arc::new(Names::new(dns)));
     if let Some(names) = &names {
         let names = Arc::clone(names);

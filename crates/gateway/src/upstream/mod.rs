@@ -19,7 +19,7 @@ mod sticky;
 mod target;
 
 pub(crate) use balancer::{Balancer, Picked};
-pub(crate) use dns::Names;
+pub(crate) use dns::{Names, most_sockets as most_dns_sockets};
 pub(crate) use guard::{Guard, GuardScope, Permit};
 pub(crate) use hash_key::HashKey;
 pub(crate) use health_check::{Check, HealthCheck};
@@ -77,10 +77,11 @@ impl Upstream {
         &self.balancer.roster().endpoints
     }
 
-    /// Whether an endpoint of it has to be resolved.
-    pub(crate) fn has_names(&self) -> bool {
-        let mut endpoints = self.endpoints().iter();
-        endpoints.any(|endpoint| endpoint.target.host.question().is_some())
+    /// How many of its endpoints have to be resolved.
+    pub(crate) fn names(&self) -> usize {
+        let endpoints = self.endpoints().iter();
+        let named = endpoints.filter(|endpoint| endpoint.target.host.question().is_some());
+        named.count()
     }
 }
 

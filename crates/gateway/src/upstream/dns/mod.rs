@@ -50,3 +50,4 @@ pub(crate) use names::{Names, Refresh, Watched};
 #[cfg(test)]
 pub(super) use question::Answer;
 pub(crate) use question::{Question, Resolved};
+pub(crate) use servers::most_sockets;

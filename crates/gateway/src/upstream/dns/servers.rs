@@ -16,8 +16,18 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use super::lookup::TARGETS_AT_ONCE;
 use super::names::AT_ONCE;
 
-/// Questions that one server is asked at once: as many as there can be, for one too many is an error. Each is a socket.
-const MOST_ACTIVE: usize = AT_ONCE * TARGETS_AT_ONCE * 2;
+/// Questions of one look-up that a server is asked at once: for both families of some targets.
+const PER_LOOK_UP: usize = TARGETS_AT_ONCE * 2;
+/// Questions that one server is asked at once: as many as there can be, for one too many is an error.
+const MOST_ACTIVE: usize = AT_ONCE * PER_LOOK_UP;
+/// A question is sent as often while there is no answer, each time from another socket.
+const SENT: usize = 3;
+
+/// How many sockets there are at once at most where so many names are looked up.
+pub(crate) const fn most_sockets(names: usize) -> usize {
+    let at_once = if names < AT_ONCE { names } else { AT_ONCE };
+    at_once * PER_LOOK_UP * SENT
+}
 
 /// DNS servers that all know the same.
 ///
@@ -86,4 +96,17 @@ fn resolver(address: SocketAddr, timeout: Duration) -> Result<TokioResolver, Net
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
     builder.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_sockets_for_as_many_look_ups_as_there_can_be() {
+        assert_eq!(most_sockets(0), 0);
+        assert_eq!(most_sockets(1), 12);
+        assert_eq!(most_sockets(16), 192);
+        assert_eq!(most_sockets(10_000), 192);
+    }
 }
