@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use testkit::{Backend, Connection, Dns, Gateway, GatewayBuilder, within};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -319,6 +320,24 @@ async fn a_name_that_cannot_be_resolved_disturbs_no_other() {
     assert_eq!(backends[0].requests().len(), 20);
 }
 
+/// A backend at one loopback address, and its port, on which connections to the other one are refused.
+async fn alone_at(address: IpAddr) -> (Backend, u16, Socket) {
+    let other: IpAddr = match address {
+        IpAddr::V4(_) => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv4Addr::LOCALHOST.into(),
+    };
+    loop {
+        let backend = Backend::scripted_at((address, 0).into(), ok).await;
+        let port = backend.address().port();
+        let at = SocketAddr::from((other, port));
+        let socket = Socket::new(Domain::for_address(at), Type::STREAM, None).unwrap();
+        // Bound, so that no other test is there, and not listened on.
+        if socket.bind(&at.into()).is_ok() {
+            return (backend, port, socket);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_backend_listens_on_whichever_family_it_likes() {
     let both = [local(1), Ipv6Addr::LOCALHOST.into()];
@@ -331,7 +350,7 @@ async fn a_backend_listens_on_whichever_family_it_likes() {
     for listening in both {
         for name in ["both.test", "localhost"] {
             for health in &health {
-                let (backends, port) = at_one_port(&[listening]).await;
+                let (backend, port, _refusing) = alone_at(listening).await;
                 let mut upstream = json!({ "endpoints": [format!("http://{name}:{port}")] });
                 if !health.is_null() {
                     upstream["health"] = health.clone();
@@ -343,7 +362,7 @@ async fn a_backend_listens_on_whichever_family_it_likes() {
                     }))
                     .start()
                     .await;
-                requests_until(&gateway, "requests", || backends[0].requests().len() > 10).await;
+                requests_until(&gateway, "requests", || backend.requests().len() > 10).await;
                 assert_eq!(gateway_lines(&gateway, "Unhealthy"), 0, "{health}");
             }
         }

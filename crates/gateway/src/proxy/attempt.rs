@@ -23,7 +23,7 @@ use super::retry::is_idempotent;
 use crate::config::{Route, Settings};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
-use crate::upstream::{Guard, Member, Permit, Picked, Target, Upstream};
+use crate::upstream::{Guard, Member, Nobody, Permit, Picked, Target, Upstream};
 
 /// What is the same for all attempts to forward a request.
 pub(super) struct Exchange<'a> {
@@ -104,7 +104,7 @@ impl<'a> Exchange<'a> {
         let mut began = self.began(tried);
         let (picked, mut leave) = match self.begin(tried, began) {
             // Rarely, and only before the first answers of the DNS.
-            Err(_) if self.upstream.balancer.len() == 0 => {
+            Err(refusal) if refusal.code == ErrorCode::UpstreamUnresolved => {
                 Box::pin(self.wait_for_members(due)).await?;
                 began = Instant::now();
                 self.begin(tried, began)?
@@ -220,16 +220,21 @@ impl<'a> Exchange<'a> {
     fn pick(&self, tried: &[u64], now: Instant, leave: &mut Leave) -> Result<Picked, Refusal> {
         let subject = self.request.subject();
         let balancer = &self.upstream.balancer;
-        let nobody = || Refusal::from(ErrorCode::UpstreamUnavailable);
+        let refusal = |nobody| {
+            Refusal::from(match nobody {
+                Nobody::Unresolved => ErrorCode::UpstreamUnresolved,
+                Nobody::Left => ErrorCode::UpstreamUnavailable,
+            })
+        };
         let Some(guard) = &self.upstream.guard else {
-            return balancer.pick(&subject, tried, now).ok_or_else(nobody);
+            return balancer.pick(&subject, tried, now).map_err(refusal);
         };
         let mut passed_over = tried.to_vec();
         let mut soonest: Option<Duration> = None;
         loop {
-            let Some(picked) = balancer.pick(&subject, &passed_over, now) else {
-                return Err(soonest.map_or_else(nobody, Refusal::circuit_open));
-            };
+            let picked = balancer.pick(&subject, &passed_over, now);
+            let picked = picked
+                .map_err(|nobody| soonest.map_or_else(|| refusal(nobody), Refusal::circuit_open))?;
             match guard.try_acquire(Some(&picked.member), now) {
                 Ok(permit) => {
                     leave.breaker = Some(permit);

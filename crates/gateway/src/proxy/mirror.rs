@@ -105,7 +105,7 @@ impl Exchange<'_> {
         let Some(place) = forwarder.mirrors.begin() else {
             return;
         };
-        let Some(picked) = upstream.balancer.pick(&request.subject(), &[], now) else {
+        let Ok(picked) = upstream.balancer.pick(&request.subject(), &[], now) else {
             return;
         };
         let Picked { member, in_flight } = picked;

@@ -39,6 +39,15 @@ pub(crate) struct Picked {
     pub(crate) in_flight: InFlight,
 }
 
+/// Why nobody has been picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nobody {
+    /// There is no member: no name leads anywhere, or is known to.
+    Unresolved,
+    /// All that have a weight have been tried.
+    Left,
+}
+
 impl Balancer {
     /// With the members that need no resolver, from now on.
     pub(crate) fn new(
@@ -61,13 +70,16 @@ impl Balancer {
         &self.roster
     }
 
-    /// The member for `request` that is none of those that have been `tried`; none where all have been.
+    /// The member for `request` that is none of those that have been `tried`.
+    ///
+    /// # Errors
+    /// Why there is none.
     pub(crate) fn pick(
         &self,
         request: &Subject<'_>,
         tried: &[u64],
         now: Instant,
-    ) -> Option<Picked> {
+    ) -> Result<Picked, Nobody> {
         let hash_key = self.hash_key.as_ref();
         let sticky = self.sticky.as_ref();
         let now = moment(now);
@@ -78,11 +90,16 @@ impl Balancer {
             tried,
             now,
             random: fastrand::u64(..),
-        })?;
-        Some(Picked {
-            member: Arc::clone(members.all.get(pick.index)?),
-            in_flight: pick.start(now),
-        })
+        });
+        let picked = pick.and_then(|pick| Some((pick, members.all.get(pick.index)?)));
+        match picked {
+            Some((pick, member)) => Ok(Picked {
+                member: Arc::clone(member),
+                in_flight: pick.start(now),
+            }),
+            None if members.all.is_empty() => Err(Nobody::Unresolved),
+            None => Err(Nobody::Left),
+        }
     }
 
     /// Takes in what has come of a request.
@@ -200,5 +217,71 @@ fn tell(members: &Members, event: &Event) {
             tracing::warn!(endpoint, ?reason, ?time, "endpoint ejected");
         }
         Change::Returned => tracing::info!(endpoint, "endpoint returned"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use futures_util::FutureExt;
+    use load_balancer::Settings;
+
+    use super::super::dns::{Answer, Resolved};
+    use super::super::{Endpoint, Target};
+    use super::*;
+
+    fn balancer(url: &str) -> Balancer {
+        let roster = Roster {
+            endpoints: [Endpoint::new(Target::parse(url).unwrap(), 1)].into(),
+            balance: Settings::default(),
+            outliers: None,
+            breaker: None,
+            peers: Arc::default(),
+        };
+        Balancer::new(roster, None, None, Instant::now())
+    }
+
+    fn leads_to(addresses: &[IpAddr]) -> [Option<Watched>; 1] {
+        let places = Resolved::all_of(addresses, (80, 1, 0)).collect();
+        [Some(Watched::for_tests(Some(Answer::new(places))))]
+    }
+
+    fn pick(balancer: &Balancer, tried: &[u64]) -> Result<u64, Nobody> {
+        let (head, ()) = http::Request::new(()).into_parts();
+        let subject = Subject {
+            head: &head,
+            path: "/",
+            client: IpAddr::from([192, 0, 2, 1]),
+            identity: None,
+        };
+        let picked = balancer.pick(&subject, tried, Instant::now())?;
+        Ok(picked.member.id)
+    }
+
+    #[test]
+    fn no_member_is_told_from_none_that_is_left() {
+        let balancer = balancer("http://users");
+        assert_eq!(pick(&balancer, &[]), Err(Nobody::Unresolved));
+        balancer.update(&leads_to(&[[10, 0, 0, 1].into()]), Instant::now());
+        let one = pick(&balancer, &[]).unwrap();
+        assert_eq!(pick(&balancer, &[one]), Err(Nobody::Left));
+        balancer.update(&leads_to(&[]), Instant::now());
+        assert_eq!(pick(&balancer, &[]), Err(Nobody::Unresolved));
+    }
+
+    #[test]
+    fn members_are_waited_for_only_while_a_name_is_not_answered() {
+        assert_eq!(
+            balancer("http://10.0.0.1").has_members().now_or_never(),
+            Some(true)
+        );
+        let balancer = balancer("http://users");
+        let mut waits = Box::pin(balancer.has_members());
+        assert_eq!((&mut waits).now_or_never(), None);
+        balancer.update(&leads_to(&[[10, 0, 0, 1].into()]), Instant::now());
+        assert_eq!(waits.now_or_never(), Some(true));
+        balancer.update(&leads_to(&[]), Instant::now());
+        assert_eq!(balancer.has_members().now_or_never(), Some(false));
     }
 }

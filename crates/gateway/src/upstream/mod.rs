@@ -18,7 +18,7 @@ mod statuses;
 mod sticky;
 mod target;
 
-pub(crate) use balancer::{Balancer, Picked};
+pub(crate) use balancer::{Balancer, Nobody, Picked};
 pub(crate) use dns::{Names, most_sockets as most_dns_sockets};
 pub(crate) use guard::{Guard, GuardScope, Permit};
 pub(crate) use hash_key::HashKey;

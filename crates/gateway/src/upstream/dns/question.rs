@@ -61,7 +61,7 @@ impl Resolved {
 
     /// The places of a host. If it has IPv4 addresses it is these, and IPv6 ones are to fall back on: of those that have
     /// both it is often the IPv6 one that leads nowhere, and `localhost` listens where it likes.
-    pub(super) fn all_of(
+    pub(in crate::upstream) fn all_of(
         addresses: &[IpAddr],
         (port, weight, priority): (u16, u32, u32),
     ) -> impl Iterator<Item = Self> {
