@@ -132,6 +132,7 @@ async fn a_route_has_a_policy_of_its_own() {
             route("/own", &backend, &own),
             route("/none", &backend, &json!({ "cors": false })),
             route("/general", &backend, &json!({ "cors": true })),
+            route("/unsaid", &backend, &json!({})),
         ]))
         .start()
         .await;
@@ -158,6 +159,12 @@ async fn a_route_has_a_policy_of_its_own() {
     );
     let answer = ask(&gateway, "GET", "/general", &[ORIGIN]).await;
     assert_eq!(answer.fields("access-control-allow-origin"), ["*"]);
+    // Nobody has set the general policy: the backend knows better.
+    let answer = ask(&gateway, "GET", "/unsaid", &[ORIGIN]).await;
+    assert_eq!(
+        answer.fields("access-control-allow-origin"),
+        ["https://backend.example"]
+    );
 
     // The backend speaks for itself there, also to preflights.
     for answer in [

@@ -104,3 +104,53 @@ async fn answers_get_the_security_headers_that_they_lack() {
         assert_eq!(answer.field(name), Some(value));
     }
 }
+
+#[tokio::test]
+async fn kept_underscores_make_no_field_that_only_the_gateway_or_a_proxy_may_write() {
+    let backend = Backend::ok().await;
+    let gateway = with_route(&backend, &json!({}))
+        .env("UNDERSCORE_HEADERS", "keep")
+        .start()
+        .await;
+    let fields = [
+        "X_Forwarded_For: 192.0.2.1",
+        "X_Real_IP: 192.0.2.1",
+        "Content_Length: 7",
+        "X_Request_ID: other",
+        "X_Other: 1",
+    ];
+    assert_eq!(get(&gateway, "/a/b", &fields).await.status(), 200);
+    let seen = backend.last();
+    for name in [
+        "x_forwarded_for",
+        "x_real_ip",
+        "content_length",
+        "x_request_id",
+    ] {
+        assert_eq!(seen.field(name), None, "{name}");
+    }
+    assert_eq!(seen.field("x_other"), Some("1"));
+}
+
+#[tokio::test]
+async fn a_strangers_word_on_addresses_does_not_reach_the_backend() {
+    let backend = Backend::ok().await;
+    for (proxies, expected) in [("10.0.0.0/8", None), ("127.0.0.0/8", Some("192.0.2.1"))] {
+        let gateway = with_route(&backend, &json!({}))
+            .env("TRUSTED_PROXIES", proxies)
+            .start()
+            .await;
+        let names = [
+            "true-client-ip",
+            "cf-connecting-ip",
+            "x-cluster-client-ip",
+            "x-real-ip",
+        ];
+        let fields = names.map(|name| format!("{name}: 192.0.2.1"));
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+        assert_eq!(get(&gateway, "/a/b", &fields).await.status(), 200);
+        for name in names {
+            assert_eq!(backend.last().field(name), expected, "{name}");
+        }
+    }
+}

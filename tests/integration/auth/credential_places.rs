@@ -6,7 +6,7 @@ use testkit::{Backend, Gateway, GatewayBuilder, Message};
 use super::fixtures::consumers::{ACME_PASSWORD, Consumers};
 use super::fixtures::gateways::asking;
 use super::fixtures::requests::{assert_unauthorized, basic, bearer, get};
-use super::fixtures::signing::{P256, RSA};
+use super::fixtures::signing::{P256, RSA, now};
 
 fn good() -> String {
     P256.token(&json!({ "sub": "anna" }))
@@ -76,38 +76,65 @@ async fn tokens_are_where_the_route_says_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn the_first_place_that_is_taken_counts() {
+async fn the_first_place_that_is_taken_counts_and_what_is_in_others_is_not_forged() {
     let backend = Backend::ok().await;
-    let (good, bad) = (good(), bad());
+    let (good, forged) = (good(), bad());
+    let expired = P256.token(&json!({ "exp": now() - 3600 }));
     let auth = json!({ "tokenFrom": ["cookie:session", "header:X-Token", "query:t", "bearer"] });
     let gateway = asking(&backend, &auth).start().await;
     let cookie = |token: &str| format!("Cookie: session={token}");
     let header = |token: &str| format!("X-Token: {token}");
-    for (target, fields, status) in [
+    for (query, fields, status) in [
+        ("", vec![cookie(&good), header(&good), bearer(&good)], 200),
+        ("", vec![cookie(&good), bearer(&expired)], 200),
+        ("", vec![cookie(&expired), bearer(&good)], 401),
+        ("", vec![cookie(&good), header(&forged)], 401),
+        ("", vec![cookie(&good), bearer(&forged)], 401),
+        ("", vec![cookie(&forged), bearer(&good)], 401),
         (
-            "/".to_owned(),
-            vec![cookie(&good), header(&bad), bearer(&bad)],
-            200,
-        ),
-        (
-            "/".to_owned(),
-            vec![bearer(&good), header(&good), cookie(&bad)],
+            "",
+            vec![header(&good), "Authorization: Bearer".to_owned()],
             401,
         ),
-        ("/".to_owned(), vec![header(&good), bearer(&bad)], 200),
-        (format!("/?t={good}"), vec![header(&bad)], 401),
-        (format!("/?t={bad}"), vec![bearer(&good)], 401),
-        (format!("/?t={good}"), vec![bearer(&bad)], 200),
-        ("/".to_owned(), vec![bearer(&good)], 200),
-        (
-            "/".to_owned(),
-            vec!["Cookie: other=1".to_owned(), bearer(&good)],
-            200,
-        ),
+        (&*good, vec![bearer(&good)], 200),
+        (&good, vec![header(&forged)], 401),
+        (&good, vec![bearer(&forged)], 401),
+        (&forged, vec![bearer(&good)], 401),
+        ("", vec![bearer(&good)], 200),
+        ("", vec!["Cookie: other=1".to_owned(), bearer(&good)], 200),
     ] {
         let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+        let target = format!("/?t={query}");
         assert_status(&gateway, &target, &fields, status).await;
     }
+}
+
+#[tokio::test]
+async fn a_good_key_does_not_make_up_for_another_that_is_none() {
+    let backend = Backend::ok().await;
+    let consumers = Consumers::new().await;
+    let auth = json!({ "accept": ["apiKey"], "keyFrom": ["query:key", "header:X-API-Key"] });
+    let gateway = protected(&consumers, &backend, &auth).await;
+    let key = &consumers.key;
+    for (query, field, status) in [
+        (&**key, "gwk_none", 401),
+        ("gwk_none", key, 401),
+        (key, key, 200),
+        (key, "", 200),
+    ] {
+        let field = format!("X-API-Key: {field}");
+        assert_status(&gateway, &format!("/?key={query}"), &[&field], status).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_is_the_same_however_it_is_spelled() {
+    let backend = Backend::ok().await;
+    let auth = json!({ "tokenFrom": ["query:t"], "forwardCredentials": false });
+    let gateway = asking(&backend, &auth).start().await;
+    let spelled: String = good().bytes().map(|byte| format!("%{byte:02x}")).collect();
+    assert_status(&gateway, &format!("/?a=1&t={spelled}"), &[], 200).await;
+    assert_eq!(backend.last().target(), "/?a=1");
 }
 
 #[tokio::test]
@@ -355,16 +382,24 @@ async fn a_401_says_what_is_accepted_and_what_was_wrong() {
         // RFC 6750 §3.1: who shows nothing is told of no error.
         assert!(!said.contains("error"), "{said}");
     }
-    for (accept, challenge) in [
-        ("apiKey", "ApiKey realm=\"api-gateway\""),
-        ("basic", "Basic realm=\"api-gateway\", charset=\"UTF-8\""),
-    ] {
+    let bare = "ApiKey realm=\"api-gateway\"";
+    let wrong =
+        format!("{bare}, error=\"invalid_key\", error_description=\"the key is not valid\"");
+    let basic = "Basic realm=\"api-gateway\", charset=\"UTF-8\"";
+    for (accept, without, with) in [("apiKey", bare, &*wrong), ("basic", basic, basic)] {
         let gateway = protected(&consumers, &backend, &json!({ "accept": [accept] })).await;
-        for fields in [&[][..], &["X-API-Key: x", "Authorization: Basic ???"]] {
-            let answer = assert_status(&gateway, "/", fields, 401).await;
-            assert_eq!(answer.field("www-authenticate"), Some(challenge));
-        }
+        let answer = assert_status(&gateway, "/", &[], 401).await;
+        assert_eq!(answer.field("www-authenticate"), Some(without));
+        let bad = ["X-API-Key: x", "Authorization: Basic ???"];
+        let answer = assert_status(&gateway, "/", &bad, 401).await;
+        assert_eq!(answer.field("www-authenticate"), Some(with));
     }
+    // What was wrong with one kind is not said of another.
+    let auth = json!({ "accept": ["jwt", "apiKey"] });
+    let gateway = protected(&consumers, &backend, &auth).await;
+    let answer = assert_status(&gateway, "/", &["X-API-Key: x"], 401).await;
+    let expected = format!("Bearer realm=\"api-gateway\", {wrong}");
+    assert_eq!(answer.field("www-authenticate"), Some(&*expected));
     let gateway = protected(&consumers, &backend, &json!({ "accept": ["jwt"] })).await;
     let wrong = assert_status(&gateway, "/", &["Authorization: Bearer x"], 401).await;
     let said = wrong.field("www-authenticate").unwrap();

@@ -26,7 +26,7 @@ async fn assert_accepted(builder: GatewayBuilder, what: &str) {
         .env("JWT_SIGNING_KEY", "own.pem")
         .env("JWT_ISSUER", "https://api.example.com")
         .env("CONSUMERS_FILE", "consumers.json")
-        .env("API_KEY_SECRET", "another secret");
+        .env("API_KEY_SECRET", "another secret, of the keys");
     let (status, _, error) = builder.argument("check").finish().await;
     assert_eq!((status.code(), error.as_str()), (Some(0), ""), "{what}");
 }

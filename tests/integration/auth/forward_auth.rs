@@ -314,6 +314,32 @@ async fn a_failure_of_the_service_refuses_or_lets_pass_as_the_route_says() {
 }
 
 #[tokio::test]
+async fn what_the_route_asks_for_besides_holds_while_the_service_is_away() {
+    let backend = Backend::ok().await;
+    let away = format!("http://{}", Backend::refused().await);
+    for (more, method, status) in [
+        (json!({ "require": "method == 'GET'" }), "GET", 200),
+        (json!({ "require": "method == 'GET'" }), "DELETE", 403),
+        (
+            json!({ "require": "claims['x-user'] == 'anna'" }),
+            "GET",
+            403,
+        ),
+        (json!({ "roles": ["boss"] }), "GET", 403),
+        (json!({ "scopes": ["a"] }), "GET", 403),
+    ] {
+        let forward = json!({ "url": away, "onError": "open" });
+        let auth = with(json!({ "forward": forward }), &more);
+        let route = everywhere(&backend, &json!({ "auth": auth }));
+        let gateway = gateway().routes(&routes(&[route])).start().await;
+        let mut client = gateway.client().await;
+        client.request(method, "/", &[]).await;
+        let answer = client.response().await;
+        assert_eq!(answer.status(), status, "{more} {method}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_without_end_holds_nobody_up() {
     let backend = Backend::ok().await;
     for (start, statuses) in [

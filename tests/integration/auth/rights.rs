@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testkit::Backend;
 
-use super::fixtures::gateways::{asking, everywhere};
+use super::fixtures::gateways::{asking, everywhere, with_joe};
 use super::fixtures::requests::{
     assert_decisions, assert_forbidden, assert_unauthorized, get, show,
 };
@@ -184,4 +184,20 @@ async fn preflights_need_no_token() {
     client.request("OPTIONS", "/a", &[]).await;
     assert_eq!(client.response().await.status(), 401);
     assert!(backend.requests().is_empty());
+}
+
+#[tokio::test]
+async fn who_is_known_and_may_not_pass_counts_all_the_same() {
+    let backend = Backend::ok().await;
+    let limit = json!({ "limit": 2, "window": "1h", "by": "consumer" });
+    let more = json!({ "auth": { "issuers": ["joe"], "scopes": ["a"] }, "rateLimit": limit });
+    let gateway = with_joe(&[everywhere(&backend, &more)]).start().await;
+    let anna = P256.token(&json!({ "sub": "anna" }));
+    for status in [403, 403, 429] {
+        let answer = show(&gateway, "/", &anna).await;
+        assert_eq!(answer.status(), status);
+        assert!(answer.field("ratelimit").is_some());
+    }
+    let other = P256.token(&json!({ "sub": "bert" }));
+    assert_eq!(show(&gateway, "/", &other).await.status(), 403);
 }

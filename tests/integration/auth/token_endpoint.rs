@@ -48,6 +48,7 @@ pub(crate) fn token_in(answer: &Message) -> String {
 #[track_caller]
 pub(crate) fn assert_not_stored(answer: &Message) {
     assert_eq!(answer.field("cache-control"), Some("no-store"));
+    assert_eq!(answer.field("pragma"), Some("no-cache"));
 }
 
 #[tokio::test]

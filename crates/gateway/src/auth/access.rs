@@ -38,6 +38,10 @@ pub struct Access {
     pub(crate) rule: Option<Rule>,
 }
 
+/// What was wrong with the credentials of each kind.
+#[derive(Debug, Default)]
+pub(crate) struct Errors([Option<AuthError>; 4]);
+
 /// How a client can show who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -96,15 +100,16 @@ impl Access {
         }
     }
 
-    /// `WWW-Authenticate` of a refusal: a challenge for each kind of credentials that is accepted (RFC 9110 §11.6.1).
-    pub(crate) fn challenge(&self, error: AuthError) -> Option<HeaderValue> {
+    /// `WWW-Authenticate` of a refusal: a challenge for each kind of credentials that is accepted (RFC 9110 §11.6.1), with
+    /// what was wrong with those of that kind.
+    pub(crate) fn challenge(&self, errors: &Errors) -> Option<HeaderValue> {
         let challenges: Vec<String> = self
             .kinds
             .iter()
-            .filter_map(|kind| match kind {
-                Kind::Token => Some(self.bearer(error)),
+            .filter_map(|&kind| match kind {
+                Kind::Token => Some(self.bearer(errors.of(kind))),
                 Kind::Basic => Some(BASIC_CHALLENGE.to_owned()),
-                Kind::Key => Some("ApiKey realm=\"api-gateway\"".to_owned()),
+                Kind::Key => Some(challenge("ApiKey", errors.of(kind).of_key())),
                 Kind::Forward => None,
             })
             .collect();
@@ -115,10 +120,7 @@ impl Access {
 
     /// RFC 6750 §3.
     fn bearer(&self, error: AuthError) -> String {
-        let mut challenge = "Bearer realm=\"api-gateway\"".to_owned();
-        if let Some((error, description)) = error.description() {
-            challenge += &format!(", error=\"{error}\", error_description=\"{description}\"");
-        }
+        let mut challenge = challenge("Bearer", error.of_token());
         if error == AuthError::Scope {
             challenge += &format!(", scope=\"{}\"", self.scopes.join(" "));
         }
@@ -126,10 +128,37 @@ impl Access {
     }
 }
 
+impl Errors {
+    pub(crate) fn add(&mut self, kind: Kind, error: AuthError) {
+        if let Some(own) = self.0.get_mut(kind as usize) {
+            *own = Some(error);
+        }
+    }
+
+    fn of(&self, kind: Kind) -> AuthError {
+        let own = self.0.get(kind as usize).copied().flatten();
+        own.unwrap_or(AuthError::Missing)
+    }
+
+    /// The one that came furthest.
+    pub(crate) fn furthest(&self) -> AuthError {
+        let errors = self.0.iter().copied().flatten();
+        errors.max().unwrap_or(AuthError::Missing)
+    }
+}
+
+fn challenge(scheme: &str, error: Option<(&str, &str)>) -> String {
+    let mut challenge = format!("{scheme} realm=\"api-gateway\"");
+    if let Some((error, description)) = error {
+        challenge += &format!(", error=\"{error}\", error_description=\"{description}\"");
+    }
+    challenge
+}
+
 impl ForwardedClaim {
     /// The claim as the value of a field: text as it is, numbers and booleans as JSON has them, lists of them joined
-    /// by commas, objects as JSON. None for what is not there, or holds what no field may, and for lists with an item
-    /// that holds a comma itself.
+    /// by commas, objects as JSON. None for what is not there, or holds what no field may, for blanks at either end, which
+    /// a backend would not see (RFC 9110 §5.5), and for lists with an item that holds a comma itself.
     pub(crate) fn value(&self, claims: &Claims) -> Option<Vec<u8>> {
         use serde_json::Value;
         let scalar = |value: &Value| match value {
@@ -148,10 +177,10 @@ impl ForwardedClaim {
             }
             other => scalar(other),
         };
-        // RFC 9110 §5.5.
         let fits = |byte: u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
         let text = text.into_bytes();
-        text.iter().all(|&byte| fits(byte)).then_some(text)
+        let is_whole = text.trim_ascii().len() == text.len();
+        (is_whole && text.iter().all(|&byte| fits(byte))).then_some(text)
     }
 }
 
@@ -165,7 +194,7 @@ mod tests {
     fn a_claim_becomes_a_field_value() {
         let claims = json!({
             "text": "a b", "number": 7, "yes": true, "list": ["a", 1], "object": {"a": [1]},
-            "nothing": null, "evil": "a\r\nX-Admin: 1", "umlaut": "ü",
+            "nothing": null, "evil": "a\r\nX-Admin: 1", "umlaut": "ü", "blank": " admin", "tab": "admin\t",
         });
         let claims = Claims::parse(claims.to_string().as_bytes()).unwrap();
         let value = |claim: &str| {
@@ -187,6 +216,8 @@ mod tests {
             ("nothing", None),
             ("missing", None),
             ("evil", None),
+            ("blank", None),
+            ("tab", None),
         ] {
             assert_eq!(value(claim).as_deref(), expected, "{claim}");
         }

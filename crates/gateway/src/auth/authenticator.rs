@@ -7,10 +7,10 @@ use http::request;
 use tokio::time::Instant;
 
 use super::AuthError;
-use super::access::{Access, Kind};
+use super::access::{Access, Errors, Kind};
 use super::claims::Claims;
 use super::consumers;
-use super::credentials::{authorization, find, name_and_password};
+use super::credentials::{authorization, name_and_password, taken};
 use super::forward::{Decision, ForwardAuth, OnError, Remembered};
 use super::identity::Identity;
 use super::issuer::{Keys, Unverified, Verified};
@@ -36,6 +36,8 @@ pub(crate) struct Authenticator {
     tokens: Known<Arc<Verified>>,
     passwords: Known<consumers::Known>,
     decisions: Known<Remembered>,
+    /// Who passes because a service that decides cannot be asked.
+    nobody: Identity,
     /// For services that decide, where a route has one. Its connections are this worker's.
     client: Option<reqwest::Client>,
 }
@@ -80,7 +82,7 @@ impl Authenticator {
         access: &Access,
         asked: &Asked<'_>,
     ) -> Result<Option<Arc<Identity>>, Refused> {
-        let (mut furthest, mut answer) = (AuthError::Missing, None);
+        let (mut errors, mut answer) = (Errors::default(), None);
         let (mut passed, mut forged, mut known) = (None, None, None);
         for &kind in &access.kinds {
             if kind == Kind::Forward && passed.is_some() {
@@ -102,29 +104,28 @@ impl Authenticator {
                 forged = forged.max(Some(*error));
             }
             let judged = shown.and_then(|shown| {
-                if let Some(identity) = &shown {
-                    let judged = access.judge(kind, identity, asked.head, asked.path);
-                    if judged.is_err_and(AuthError::is_forbidden) {
-                        known = Some(Arc::clone(identity));
-                    }
-                    judged?;
+                let identity = shown.as_deref().unwrap_or(&self.nobody);
+                let judged = access.judge(kind, identity, asked.head, asked.path);
+                if judged.is_err_and(AuthError::is_forbidden) {
+                    known.clone_from(&shown);
                 }
+                judged?;
                 Ok(shown)
             });
             match judged {
                 Ok(identity) => passed = passed.or(Some(identity)),
-                Err(Denial::Error(error)) => furthest = furthest.max(error),
+                Err(Denial::Error(error)) => errors.add(kind, error),
                 Err(Denial::Decision(decision)) => answer = Some(decision),
             }
         }
         let refusal = match (passed, forged) {
             (Some(identity), None) => return Ok(identity),
             // The backend would see them beside the good ones, and might believe them.
-            (Some(_), Some(error)) => refusal(access, error, None),
-            (None, _) => refusal(access, furthest, answer),
+            (Some(_), Some(error)) => refusal(access, error, &errors, None),
+            (None, _) => refusal(access, errors.furthest(), &errors, answer),
         };
         Err(Refused {
-            identity: known.filter(|_| furthest.is_forbidden()),
+            identity: known.filter(|_| errors.furthest().is_forbidden()),
             refusal,
         })
     }
@@ -137,14 +138,34 @@ impl Authenticator {
         self.decisions.retain(|decision| decision.is_current(now));
     }
 
+    /// RFC 6750 §2. The token in the first place that has one counts; the backend sees the others too, so that they must
+    /// not be forged.
     async fn by_token(&self, access: &Access, asked: &Asked<'_>) -> Result<Arc<Identity>, Denial> {
-        let token = find(&access.token_places, asked.head)?;
+        let mut tokens = taken(&access.token_places, asked.head);
+        let first = tokens.next().ok_or(AuthError::Missing)??;
+        let identity = self.verified(access, &first, asked).await?;
+        for other in tokens {
+            if let Err(error) = self.verified(access, &other?, asked).await
+                && error.is_of_unknown_origin()
+            {
+                return Err(error.into());
+            }
+        }
+        Ok(identity)
+    }
+
+    async fn verified(
+        &self,
+        access: &Access,
+        token: &[u8],
+        asked: &Asked<'_>,
+    ) -> Result<Arc<Identity>, AuthError> {
         let known = self
             .tokens
             .owner(token, |verified| is_current(verified, asked.now));
         if let Some(verified) = known {
             if !access.believes(&verified.issuer) {
-                return Err(AuthError::Issuer.into());
+                return Err(AuthError::Issuer);
             }
             verified.judge(asked.now)?;
             return Ok(Arc::clone(&verified.identity));
@@ -192,6 +213,7 @@ impl Authenticator {
         match (decided, forward.on_error) {
             (Some(Decision::Pass(identity)), _) => Ok(Some(identity)),
             (Some(refusal), _) => Err(Denial::Decision(refusal)),
+            // Instead of the service's yes. What the route asks for besides must be so all the same.
             (None, OnError::Open) => Ok(None),
             (None, OnError::Closed) => Err(AuthError::Unavailable.into()),
         }
@@ -205,13 +227,16 @@ fn is_current(verified: &Arc<Verified>, now: f64) -> bool {
 
 /// Checks a token that is not known.
 async fn check(access: &Access, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
-    let parsed = Compact::parse(token).ok_or(AuthError::Invalid)?;
-    let parse_claims = || Claims::parse(&parsed.payload).ok_or(AuthError::Invalid);
+    let malformed = "it is malformed, or its header asks for what is not supported";
+    let parsed = Compact::parse(token).ok_or_else(|| refused(malformed, AuthError::Invalid))?;
+    let ambiguous = "its claims are no JSON object, or one stands there twice";
+    let parse_claims =
+        || Claims::parse(&parsed.payload).ok_or_else(|| refused(ambiguous, AuthError::Invalid));
     let claims = parse_claims()?;
     let issuer = claims
         .text("iss")
         .and_then(|name| access.issuer(name))
-        .ok_or(AuthError::Issuer)?;
+        .ok_or_else(|| refused("its iss is no issuer of the route", AuthError::Issuer))?;
     let mut result = issuer.verify(&parsed, claims);
     if let (Err(Unverified::UnknownKey), Keys::Remote(keys)) = (&result, &issuer.keys) {
         if keys.refetched().await {
@@ -222,27 +247,51 @@ async fn check(access: &Access, token: &[u8]) -> Result<Arc<Verified>, AuthError
         }
     }
     result.map(Arc::new).map_err(|error| match error {
-        Unverified::UnknownKey => AuthError::Invalid,
+        Unverified::UnknownKey => refused(
+            "none of the issuer's keys fits its kid and alg",
+            AuthError::Invalid,
+        ),
         Unverified::Refused(error) => error,
     })
 }
 
-fn by_key(access: &Access, asked: &Asked<'_>) -> Result<Arc<Identity>, Denial> {
-    let key = find(&access.key_places, asked.head)?;
-    let consumers = access.consumers.as_ref().ok_or(AuthError::Invalid)?;
-    Ok(consumers.by_key(key, asked.now)?)
+/// Tells the diagnostics, and nobody else, what is wrong with a token.
+pub(super) fn refused(reason: &'static str, error: AuthError) -> AuthError {
+    tracing::debug!(reason, "token refused");
+    error
 }
 
-fn refusal(access: &Access, error: AuthError, answer: Option<Decision>) -> Refusal {
+/// The key in the first place that has one counts, and as for tokens the others must not be forged.
+fn by_key(access: &Access, asked: &Asked<'_>) -> Result<Arc<Identity>, Denial> {
+    let consumers = access.consumers.as_ref().ok_or(AuthError::Invalid)?;
+    let mut keys = taken(&access.key_places, asked.head);
+    let first = keys.next().ok_or(AuthError::Missing)??;
+    let identity = consumers.by_key(&first, asked.now)?;
+    for other in keys {
+        if let Err(error) = consumers.by_key(&other?, asked.now)
+            && error.is_of_unknown_origin()
+        {
+            return Err(error.into());
+        }
+    }
+    Ok(identity)
+}
+
+fn refusal(
+    access: &Access,
+    error: AuthError,
+    errors: &Errors,
+    answer: Option<Decision>,
+) -> Refusal {
     if error == AuthError::Unavailable {
         return Refusal::auth_unavailable();
     }
     if error.is_forbidden() {
-        return Refusal::forbidden(access.challenge(error));
+        return Refusal::forbidden(access.challenge(errors));
     }
     match answer {
         Some(Decision::Refuse(answer)) => Refusal::answered(answer.response()),
-        _ => Refusal::unauthorized(access.challenge(error)),
+        _ => Refusal::unauthorized(access.challenge(errors)),
     }
 }
 

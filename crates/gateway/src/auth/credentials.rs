@@ -1,9 +1,12 @@
 //! Where a request has its credentials.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, request};
+use percent_encoding::percent_decode;
 
 use super::AuthError;
 
@@ -16,7 +19,7 @@ pub(crate) enum Place {
     Cookie(Box<str>),
     /// A field.
     Header(HeaderName),
-    /// A query parameter, however its name is spelled there; its value as it stands.
+    /// A query parameter, however it is spelled there.
     Query(Box<str>),
 }
 
@@ -43,9 +46,9 @@ impl std::str::FromStr for Place {
 
 impl Place {
     /// What is there. A place that is taken twice is an error: two readers could take different ones.
-    pub(crate) fn find<'a>(&self, head: &'a request::Parts) -> Result<&'a [u8], AuthError> {
+    pub(crate) fn find<'a>(&self, head: &'a request::Parts) -> Result<Cow<'a, [u8]>, AuthError> {
         let found = match self {
-            Self::Bearer => return authorization(&head.headers, b"Bearer "),
+            Self::Bearer => return authorization(&head.headers, b"Bearer ").map(Cow::Borrowed),
             Self::Header(name) => only(
                 head.headers
                     .get_all(name)
@@ -60,25 +63,24 @@ impl Place {
                     .filter_map(|pair| parameter_of(pair, name)),
             ),
         };
-        found?
+        let found = found?
             .filter(|value| !value.is_empty())
-            .ok_or(AuthError::Missing)
+            .ok_or(AuthError::Missing)?;
+        Ok(match self {
+            // RFC 3986 §6.2.2.2: the same, whichever letters are encoded.
+            Self::Query(_) => percent_decode(found).into(),
+            _ => Cow::Borrowed(found),
+        })
     }
 }
 
-/// The credentials in the first of `places` that has any.
-pub(crate) fn find<'a>(places: &[Place], head: &'a request::Parts) -> Result<&'a [u8], AuthError> {
-    let mut result = Err(AuthError::Missing);
-    for place in places {
-        let found = place.find(head);
-        if found != Err(AuthError::Missing) {
-            result = found;
-            if result.is_ok() {
-                break;
-            }
-        }
-    }
-    result
+/// What is in those of `places` that have anything.
+pub(crate) fn taken<'a>(
+    places: &'a [Place],
+    head: &'a request::Parts,
+) -> impl Iterator<Item = Result<Cow<'a, [u8]>, AuthError>> {
+    let found = places.iter().map(|place| place.find(head));
+    found.filter(|found| !matches!(found, Err(AuthError::Missing)))
 }
 
 /// What follows `scheme` and its space in the only `Authorization` field. Schemes are case-insensitive (RFC 9110 §11.1).
@@ -235,7 +237,9 @@ mod tests {
 
     fn found(places: &[&str], head: &request::Parts) -> Result<String, AuthError> {
         let places: Vec<Place> = places.iter().map(|place| place.parse().unwrap()).collect();
-        find(&places, head).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+        let first = taken(&places, head).next();
+        let first = first.unwrap_or(Err(AuthError::Missing));
+        first.map(|bytes| String::from_utf8(bytes.into_owned()).unwrap())
     }
 
     #[test]

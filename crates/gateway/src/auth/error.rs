@@ -1,7 +1,7 @@
 //! Why a request is not let pass.
 
 /// Why somebody is not believed, or may not pass: the later one stands, the further a request has come. What the client
-/// learns of it is [`description`](Self::description).
+/// learns of it are [`of_token`](Self::of_token) and [`of_key`](Self::of_key).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub(crate) enum AuthError {
     /// No credentials.
@@ -40,9 +40,19 @@ pub(crate) enum AuthError {
 }
 
 impl AuthError {
-    /// The `error` and the `error_description` of a challenge (RFC 6750 §3.1): none where no credentials were sent, and
+    /// The same of an API key.
+    pub(super) const fn of_key(self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
+            Self::Malformed => ("invalid_request", "there are several keys"),
+            Self::Invalid => ("invalid_key", "the key is not valid"),
+            Self::Expired => ("invalid_key", "the key has expired"),
+            _ => return self.of_token(),
+        })
+    }
+
+    /// The `error` and the `error_description` of a challenge (RFC 6750 §3.1): none where no token was sent, and
     /// never anything of what was sent.
-    pub(crate) const fn description(self) -> Option<(&'static str, &'static str)> {
+    pub(super) const fn of_token(self) -> Option<(&'static str, &'static str)> {
         Some(match self {
             Self::Missing | Self::Unavailable => return None,
             Self::Malformed => ("invalid_request", "malformed credentials"),

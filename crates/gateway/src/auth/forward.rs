@@ -18,6 +18,7 @@ use wire::Body;
 
 use super::Asked;
 use super::answer_body;
+use super::cause::innermost;
 use super::claims::Claims;
 use super::identity::{self, Identity};
 use super::known::Known;
@@ -134,7 +135,14 @@ impl ForwardAuth {
                 Some(decision)
             }
             Err(error) => {
-                tracing::warn!(service = self.url.host_str(), path = self.url.path(), %error, "forward auth has not decided");
+                let port = self.url.port_or_known_default();
+                tracing::warn!(
+                    service = self.url.host_str(),
+                    port,
+                    path = self.url.path(),
+                    error = %innermost(&error),
+                    "forward auth has not decided"
+                );
                 None
             }
         }

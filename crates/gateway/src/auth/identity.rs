@@ -8,7 +8,8 @@ use http::request;
 use super::claims::{ClaimPath, Claims};
 
 /// Who a request is from, and what that one may do. However somebody has shown who they are, rights are judged by
-/// the same names: those of a token's claims.
+/// the same names: those of a token's claims. By default nobody, of whom nothing is known.
+#[derive(Default)]
 pub(crate) struct Identity {
     /// Who says so: the name of an issuer, or [`CONSUMERS`], or [`FORWARD`].
     pub(crate) authority: Box<str>,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::AuthError;
+use super::authenticator::refused;
 use super::claims::{ClaimPath, Claims, Validity};
 use super::identity::{CONSUMERS, GATEWAY, Identity};
 use super::jose::{Compact, KeySet};
@@ -78,14 +79,18 @@ impl Issuer {
         if !known {
             return Err(Unverified::UnknownKey);
         }
+        let because = |reason, error| Unverified::Refused(refused(reason, error));
         if !signed {
-            return Err(Unverified::Refused(AuthError::Invalid));
+            let reason = "no key of its issuer has signed it by its alg";
+            return Err(because(reason, AuthError::Invalid));
         }
-        let validity = claims
-            .validity()
-            .ok_or(Unverified::Refused(AuthError::Invalid))?;
+        let validity = claims.validity().ok_or_else(|| {
+            let reason = "it has no exp, or a time that is no number";
+            because(reason, AuthError::Invalid)
+        })?;
         if !claims.are_for(&self.audiences) {
-            return Err(Unverified::Refused(AuthError::Audience));
+            let reason = "its aud is none of its issuer's audiences";
+            return Err(because(reason, AuthError::Audience));
         }
         // Who has got a token of ours with its password is the same to limits as with the password itself.
         let authority = match claims.text("client_id") {

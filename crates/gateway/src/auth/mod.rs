@@ -9,6 +9,7 @@ mod access;
 mod answer_body;
 mod authenticator;
 mod authority;
+mod cause;
 mod claims;
 mod consumers;
 mod credentials;

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::answer_body;
+use super::cause::innermost;
 use super::jose::{Algorithm, KeySet};
 
 /// Between the end of a fetch and one that a request asks for.
@@ -154,7 +155,7 @@ impl RemoteKeys {
                     self.refresh
                 }
                 Err(error) => {
-                    tracing::warn!(issuer = &*self.name, %error, "keys not fetched");
+                    tracing::warn!(issuer = &*self.name, error = %innermost(&error), "keys not fetched");
                     let next = retry.min(self.refresh);
                     retry = retry.saturating_mul(2);
                     next

@@ -8,6 +8,7 @@ use super::finding::{ConfigErrors, Finding};
 use super::routes::{Compiled, Credentials, compile, default_route};
 use super::{Settings, Snapshot, consumers};
 use crate::auth::{SigningKey, TokenIssuer};
+use crate::middleware::client_address::TrustedProxies;
 
 /// A configuration that can be served.
 #[derive(Debug)]
@@ -56,9 +57,40 @@ pub fn load(settings: &Settings) -> Result<Loaded, ConfigErrors> {
         ))])
     })?;
     let document = Document::parse(&file, &text).map_err(|finding| ConfigErrors(vec![finding]))?;
-    let Compiled { snapshot, warnings } =
-        compile(&document, settings, credentials(settings)?).map_err(ConfigErrors)?;
+    let Compiled {
+        snapshot,
+        mut warnings,
+    } = compile(&document, settings, credentials(settings)?).map_err(ConfigErrors)?;
+    warnings.extend(doubtful(settings));
     Ok(Loaded { snapshot, warnings })
+}
+
+/// Settings that are possible, and rarely meant.
+fn doubtful(settings: &Settings) -> Vec<Finding> {
+    let mut warnings = Vec::new();
+    let mut warn = |variable: &str, message: &str| {
+        warnings.push(Finding {
+            file: variable.to_owned(),
+            position: None,
+            message: message.to_owned(),
+        });
+    };
+    if let TrustedProxies::Networks(networks) = &settings.trusted_proxies
+        && networks.iter().any(|network| network.prefix_len() == 0)
+    {
+        warn(
+            "TRUSTED_PROXIES",
+            "everybody is believed: anybody can make up the address of the client; list the proxies, or use TRUSTED_PROXY_HOPS",
+        );
+    }
+    let secret = settings.api_key_secret.as_ref();
+    if secret.is_some_and(|secret| secret.expose().len() < 16) {
+        warn(
+            "API_KEY_SECRET",
+            "is shorter than 16 bytes; make one by: openssl rand -base64 32",
+        );
+    }
+    warnings
 }
 
 fn credentials(settings: &Settings) -> Result<Credentials, ConfigErrors> {
@@ -86,7 +118,8 @@ pub(crate) fn token_issuer(settings: &Settings) -> Result<TokenIssuer, Finding> 
             };
             let text = std::fs::read_to_string(path)
                 .map_err(|error| failed(format!("cannot be read: {error}")))?;
-            SigningKey::from_pem(&text).map_err(|error| failed(format!("holds {error}")))?
+            SigningKey::from_pem(&text)
+                .map_err(|error| failed(format!("cannot be used: it is {error}")))?
         }
     };
     Ok(TokenIssuer {

@@ -405,3 +405,48 @@ fn scopes_that_no_token_can_have_are_mistakes() {
     refused(&route(r#""a\"b""#), "is not a scope");
     assert!(load_route(&route(r#""orders:read""#)).is_ok());
 }
+
+#[test]
+fn a_field_for_claims_stands_once_however_it_is_spelled() {
+    for (one, other) in [("X-User", "x-user"), ("X-User", "X_User")] {
+        let keys = format!(
+            "\"path\": \"/a\", \"targetURL\": \"http://a\", \"requireAuth\": true, \"forwardClaims\": {{\"{one}\": \"a\", \"{other}\": \"b\"}}"
+        );
+        refused(&keys, "is the same field as");
+    }
+}
+
+#[test]
+fn what_is_tried_out_must_be_there() {
+    let loaded = load_route(
+        "\"path\": \"/a\", \"targetURL\": \"http://a\", \"shadow\": [\"auth\", \"cors\", \"ip\", \"rateLimit\"]",
+    );
+    let warnings = loaded.unwrap().warnings;
+    let said: Vec<&str> = warnings.iter().map(|warning| &*warning.message).collect();
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert!(
+        said.iter().all(|said| said.contains("has no effect")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn settings_that_are_rarely_meant_are_warned_of() {
+    let file = File::new(br#"{"routes": []}"#);
+    let path = file.0.join("routes.json");
+    let loaded = load(&settings(&[
+        ("ROUTES_CONFIG_PATH", path.to_str().unwrap()),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,::/0"),
+        ("API_KEY_SECRET", "short"),
+    ]))
+    .unwrap();
+    let said: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert!(
+        said[0].starts_with("TRUSTED_PROXIES: everybody is believed"),
+        "{said:?}"
+    );
+    assert!(
+        said[1].starts_with("API_KEY_SECRET: is shorter"),
+        "{said:?}"
+    );
+}

@@ -172,9 +172,13 @@ impl Handler {
         self.count(&limits.on_arrival, arrival, &path, entry, verdict)
             .await?;
         let body = limit_size(route, entry, body)?;
-        let identity = self.authenticate(arrival, &path, route, entry).await?;
-        self.count(&limits.once_known, arrival, &path, entry, verdict)
-            .await?;
+        let identity = self.authenticate(arrival, &path, route, entry).await;
+        // Who is known counts, whether or not that is enough to pass.
+        if identity.is_ok() || entry.identity().is_some() {
+            self.count(&limits.once_known, arrival, &path, entry, verdict)
+                .await?;
+        }
+        let identity = identity?;
         let upstream = match &route.destination {
             Destination::Upstream(upstream) => *upstream,
             Destination::Split(split) => split

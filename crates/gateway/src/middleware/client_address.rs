@@ -80,14 +80,23 @@ pub(crate) fn speaks_for_a_proxy(name: &HeaderName) -> bool {
     if name == header::VIA || name == header::FORWARDED {
         return true;
     }
-    let Some(name) = name.as_str().strip_prefix("x-") else {
-        return false;
-    };
-    name.starts_with("forwarded-")
-        || matches!(
-            name,
-            "real-ip" | "client-ip" | "original-url" | "rewrite-url"
-        )
+    matches!(
+        name.as_str(),
+        "cf-connecting-ip" | "cf-connecting-ipv6" | "fastly-client-ip" | "true-client-ip"
+    ) || name.as_str().strip_prefix("x-").is_some_and(|name| {
+        name.starts_with("forwarded-")
+            || matches!(
+                name,
+                "client-ip"
+                    | "cluster-client-ip"
+                    | "envoy-external-address"
+                    | "original-forwarded-for"
+                    | "original-host"
+                    | "original-url"
+                    | "real-ip"
+                    | "rewrite-url"
+            )
+    })
 }
 
 /// An address, with or without a port.
@@ -165,6 +174,8 @@ mod tests {
             "x-client-ip",
             "x-original-url",
             "x-rewrite-url",
+            "true-client-ip",
+            "cf-connecting-ip",
             "x-forwarded",
             "x-real-ip-of-mine",
             "host",

@@ -41,6 +41,8 @@ pub struct Cors {
     pub private_network: bool,
     /// It is tried out: what is not allowed is allowed all the same.
     pub shadow: bool,
+    /// Nobody has asked for it: a backend that says itself who may read an answer knows better.
+    pub yields: bool,
 }
 
 /// A browser's question before a request (Fetch §3.3.2).
@@ -89,6 +91,7 @@ impl Cors {
         let methods = methods.unwrap_or(preflight.method_name);
         answer.insert(ACCESS_CONTROL_ALLOW_METHODS, methods.clone());
         let asked = headers.get(ACCESS_CONTROL_REQUEST_HEADERS);
+        let asked = asked.filter(|names| are_names(names));
         if let Some(allowed) = self.headers.as_ref().filter(|_| !self.shadow).or(asked) {
             answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed.clone());
         }
@@ -123,6 +126,9 @@ impl Cors {
     /// An answer that is the same for all origins says so to all, and one that is not tells caches that it depends on
     /// the origin, even where there was none (Fetch §3.3.5).
     pub(crate) fn decorate(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
+        if self.yields && answer.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+            return;
+        }
         for name in [
             ACCESS_CONTROL_ALLOW_ORIGIN,
             ACCESS_CONTROL_ALLOW_CREDENTIALS,
@@ -147,6 +153,15 @@ impl Cors {
             answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed.clone());
         }
     }
+}
+
+/// Whether it lists names of fields.
+fn are_names(list: &HeaderValue) -> bool {
+    let mut items = list.as_bytes().split(|&byte| byte == b',');
+    items.all(|item| {
+        let item = item.trim_ascii();
+        item.is_empty() || HeaderName::from_bytes(item).is_ok()
+    })
 }
 
 fn vary_by_origin(answer: &mut HeaderMap) {

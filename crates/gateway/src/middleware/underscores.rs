@@ -5,14 +5,16 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::client_address::speaks_for_a_proxy;
 use crate::error::{ErrorCode, Refusal};
+use crate::proxy::ends_at_the_gateway;
 
 /// What happens to fields with an underscore in their name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnderscoreHeaders {
     /// They end at the gateway.
     Drop,
-    /// They go on.
+    /// They go on, but for those that would stand beside one of the gateway's.
     Keep,
     /// Their request is refused.
     Reject,
@@ -24,7 +26,7 @@ impl UnderscoreHeaders {
     /// # Errors
     /// When the request is to be refused.
     pub(crate) fn apply(self, headers: &mut HeaderMap) -> Result<(), Refusal> {
-        if self == Self::Keep || !headers.keys().any(has_underscore) {
+        if !headers.keys().any(has_underscore) {
             return Ok(());
         }
         if self == Self::Reject {
@@ -34,7 +36,7 @@ impl UnderscoreHeaders {
         }
         let names: Vec<_> = headers
             .keys()
-            .filter(|name| has_underscore(name))
+            .filter(|name| has_underscore(name) && (self == Self::Drop || stands_for_ours(name)))
             .cloned()
             .collect();
         for name in names {
@@ -47,6 +49,13 @@ impl UnderscoreHeaders {
 /// Whether a field's name has an underscore.
 pub(crate) fn has_underscore(name: &HeaderName) -> bool {
     memchr::memchr(b'_', name.as_str().as_bytes()).is_some()
+}
+
+/// Whether some backends take it for a field that only the gateway, or a proxy before it, may write.
+fn stands_for_ours(name: &HeaderName) -> bool {
+    let plain = name.as_str().replace('_', "-");
+    HeaderName::try_from(plain)
+        .is_ok_and(|plain| speaks_for_a_proxy(&plain) || ends_at_the_gateway(&plain))
 }
 
 /// Whether some backends take two fields for one.
@@ -83,10 +92,16 @@ mod tests {
 
     #[test]
     fn fields_with_underscores_are_dropped_kept_or_refused() {
-        let headers: HeaderMap = [("x_user", "1"), ("x-user", "2"), ("_", "3")]
-            .into_iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect();
+        let headers: HeaderMap = [
+            ("x_user", "1"),
+            ("x-user", "2"),
+            ("_", "3"),
+            ("x_forwarded_for", "4"),
+            ("content_length", "5"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+        .collect();
         let left = |what: UnderscoreHeaders| {
             let mut headers: HeaderMap = headers.clone();
             what.apply(&mut headers).map(|()| headers.len()).ok()

@@ -29,7 +29,7 @@ impl Sticky {
     /// The endpoint that the client is to stay with.
     pub(crate) fn endpoint(&self, head: &request::Parts) -> Option<u64> {
         let value = self.place.find(head).ok()?;
-        u64::from_str_radix(std::str::from_utf8(value).ok()?, 16).ok()
+        u64::from_str_radix(std::str::from_utf8(&value).ok()?, 16).ok()
     }
 
     /// `Set-Cookie` (RFC 6265 §4.1) for a client that has been sent to `endpoint`.

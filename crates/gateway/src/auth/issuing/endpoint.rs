@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::json;
 use wire::{Body, BodyError};
@@ -53,9 +53,9 @@ impl TokenIssuer {
         };
         let mut answer = result.unwrap_or_else(TokenError::answer);
         // RFC 6749 §5.1.
-        answer
-            .headers_mut()
-            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let headers = answer.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
         Ok(answer)
     }
 
@@ -172,7 +172,11 @@ fn credentials(headers: &HeaderMap, form: &Form) -> Result<Credentials, TokenErr
     }
     let encoded = authorization(headers, b"Basic ").map_err(|_| TokenError::InvalidClient)?;
     let (name, password) = name_and_password(encoded).map_err(|_| TokenError::InvalidClient)?;
-    Ok((unescape(&name), unescape(&password)))
+    let name = unescape(&name);
+    if in_body.0.is_some_and(|other| other != name) {
+        return Err(TokenError::InvalidRequest("the client has two names"));
+    }
+    Ok((name, unescape(&password)))
 }
 
 /// Both halves are encoded as in a form before they are joined.

@@ -24,6 +24,7 @@ pub(crate) struct Compact<'a> {
 struct Header {
     alg: String,
     kid: Option<String>,
+    typ: Option<String>,
     /// Extensions that must be understood (RFC 7515 §4.1.11): there is none that we do.
     crit: Option<Value>,
     /// Keys that the token brings along, or says where to get: whoever made the token may have made them too.
@@ -47,6 +48,9 @@ impl<'a> Compact<'a> {
         let decode = |part: &[u8]| URL_SAFE_NO_PAD.decode(part).ok();
         let StrictJson(header) = serde_json::from_slice(&decode(&token[..first])?).ok()?;
         let header = Header::deserialize(header).ok()?;
+        if header.typ.as_deref().is_some_and(is_of_another_use) {
+            return None;
+        }
         let refused = [&header.crit, &header.jwk, &header.jku, &header.x5u];
         if refused.into_iter().any(Option::is_some) {
             return None;
@@ -66,6 +70,14 @@ impl<'a> Compact<'a> {
     }
 }
 
+/// Whether a `typ` is that of tokens that are no access tokens: proofs, security events, requests, told apart by their
+/// types so that none is taken for another (RFC 8725 §3.11). Access tokens are `JWT` or `at+jwt` (RFC 9068 §2.1), or of a
+/// vendor's type that ends so.
+fn is_of_another_use(typ: &str) -> bool {
+    let typ = typ.to_ascii_lowercase();
+    typ.ends_with("+jwt") && !typ.ends_with("at+jwt")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,7 +94,21 @@ mod tests {
             parse(r#"{"alg":"ES512","kid":"1","typ":"at+jwt","x5t":"a"}"#),
             Some(Algorithm::ES512)
         );
+        for typ in [
+            "JWT",
+            "jwt",
+            "at+JWT",
+            "application/at+jwt",
+            "application/okta-internal-at+jwt",
+            "x",
+        ] {
+            let header = format!(r#"{{"alg":"ES512","typ":"{typ}"}}"#);
+            assert_eq!(parse(&header), Some(Algorithm::ES512), "{typ}");
+        }
         for header in [
+            r#"{"alg":"ES256","typ":"dpop+jwt"}"#,
+            r#"{"alg":"ES256","typ":"application/secevent+jwt"}"#,
+            r#"{"alg":"ES256","typ":"Logout+JWT"}"#,
             r#"{"alg":"none"}"#,
             r#"{"alg":"None"}"#,
             r#"{"alg":"hs256"}"#,

@@ -155,6 +155,9 @@ impl<'a> Check<'a> {
             .iter()
             .map(|argument| self.type_of(argument))
             .collect::<Result<Vec<Type>, String>>()?;
+        if call.func_name == "_[_]" {
+            field_name(&arguments)?;
+        }
         if let Some(result) = operator(&call.func_name, &types) {
             return result;
         }
@@ -220,6 +223,22 @@ fn operator(name: &str, operands: &[Type]) -> Option<Result<Type, String>> {
         ("_+_" | "_-_" | "_*_" | "_/_" | "_%_" | "-_", _) => Type::Other,
         _ => return None,
     }))
+}
+
+/// Fields are known by their lower-case names.
+fn field_name(arguments: &[&IdedExpr]) -> Result<(), String> {
+    if let [map, name] = arguments
+        && matches!(&map.expr, Expr::Ident(map) if map == "headers")
+        && let Expr::Literal(LiteralValue::String(name)) = &name.expr
+        && name.inner() != name.inner().to_ascii_lowercase()
+    {
+        let lower = name.inner().to_ascii_lowercase();
+        return Err(format!(
+            "asks for the field \"{}\"; names are in lower case here: \"{lower}\"",
+            name.inner()
+        ));
+    }
+    Ok(())
 }
 
 /// A pattern that is written in the rule is one.

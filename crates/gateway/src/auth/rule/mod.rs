@@ -52,6 +52,9 @@ impl Rule {
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text.trim_ascii().is_empty() {
+            return Err("is not an expression: it is empty".to_owned());
+        }
         // The parser is generated from a grammar, and not all of its paths are known to end in a result.
         let program = catch_unwind(AssertUnwindSafe(|| ENVIRONMENT.compile(text)))
             .map_err(|_| "is not an expression".to_owned())?
@@ -274,6 +277,10 @@ mod tests {
             (
                 "claims.groups.exists(g, g.matches('('))",
                 "has a pattern that is none",
+            ),
+            (
+                "headers['X-Tenant'] == 'one'",
+                "asks for the field \"X-Tenant\"",
             ),
             ("1", "is never true"),
             ("'text'", "is never true"),

@@ -149,6 +149,18 @@ impl Check<'_> {
             );
         }
         let max_body_size = self.max_body_size(&written, settings);
+        if let Some(Shadow::Some(names)) = &written.shadow {
+            let is_there = |name: &str| match name {
+                "ip" => ip.is_some(),
+                "auth" => access.access.is_some(),
+                "rateLimit" => rate_limits.on_arrival.is_some() || rate_limits.once_known.is_some(),
+                _ => true,
+            };
+            for (index, name) in names.iter().enumerate().filter(|(_, name)| !is_there(name)) {
+                let message = format!("\"{name}\" has no effect: the route has no such policy");
+                self.warn(&[Step::Key("shadow"), Step::Index(index)], &message);
+            }
+        }
         if written.cacheable {
             let message = "\"cacheable\" has no effect in this version";
             self.warn(&[Step::Key("cacheable")], message);

@@ -52,7 +52,12 @@ impl Check<'_> {
                         "ALLOWED_ORIGINS is \"off\"; say which \"origins\" are allowed here",
                     );
                 }
-                settings.cors.clone()
+                settings.cors.as_deref().cloned().map(|general| {
+                    Arc::new(Cors {
+                        yields: false,
+                        ..general
+                    })
+                })
             }
             Some(Written::Policy(policy)) => self.cors_policy(policy, settings).map(Arc::new),
         }
@@ -76,7 +81,9 @@ impl Check<'_> {
                 "credentials cannot be allowed to any origin; list those that are trusted in \"origins\"",
             );
         }
-        let is_method = |text: &str| Method::from_bytes(text.as_bytes()).is_ok();
+        let is_method = |text: &str| {
+            Method::from_bytes(text.as_bytes()).is_ok() && text == text.to_ascii_uppercase()
+        };
         let is_field = |text: &str| HeaderName::from_bytes(text.as_bytes()).is_ok();
         let list = |check: &mut Self,
                     key,
@@ -89,7 +96,13 @@ impl Check<'_> {
         };
         Some(Cors {
             origins,
-            methods: list(self, "methods", &policy.methods, &is_method, "a method"),
+            methods: list(
+                self,
+                "methods",
+                &policy.methods,
+                &is_method,
+                "a method in capitals",
+            ),
             headers: list(
                 self,
                 "headers",
@@ -108,6 +121,7 @@ impl Check<'_> {
             max_age: policy.max_age.map(HeaderValue::from),
             private_network: policy.private_network,
             shadow: false,
+            yields: false,
         })
     }
 

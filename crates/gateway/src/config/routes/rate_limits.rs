@@ -123,6 +123,9 @@ impl Check<'_> {
                 .map(|(index, item)| (vec![key, Step::Index(index)], item))
                 .collect(),
         };
+        if items.is_empty() {
+            self.say(&[key], "must not be empty");
+        }
         let (mut of_route, mut names) = (Vec::new(), HashSet::new());
         for (number, (at, item)) in items.into_iter().enumerate() {
             let found = match item {

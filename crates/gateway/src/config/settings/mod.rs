@@ -263,7 +263,7 @@ impl Settings {
                 expiration: read.value("JWT_EXPIRATION", v::long_duration),
                 leeway: read.value("JWT_LEEWAY", v::leeway),
             },
-            cors: read.value("ALLOWED_ORIGINS", v::cors),
+            cors: read.cors(),
             rate_limit_fields: read.value("RATE_LIMIT_FIELDS", v::rate_limit_fields),
             rate_limit_keys: read.value("RATE_LIMIT_KEYS", v::key_count),
             redis: RedisSettings {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use load_balancer::Locality;
 
@@ -10,6 +11,7 @@ use super::table::{SETTINGS, Setting};
 use super::values;
 use crate::config::Finding;
 use crate::middleware::client_address::TrustedProxies;
+use crate::middleware::cors::Cors;
 use crate::upstream::Target;
 
 /// Values as given: flag before environment before `.env` file before default.
@@ -216,6 +218,13 @@ impl<'a> Reader<'a> {
             zone: zone.map(Into::into),
             region: region.map(Into::into),
         })
+    }
+
+    /// `ALLOWED_ORIGINS`; the policy that there is by default does not go before a backend's own.
+    pub(super) fn cors(&mut self) -> Option<Arc<Cors>> {
+        let yields = !self.is_given("ALLOWED_ORIGINS");
+        let cors = self.value("ALLOWED_ORIGINS", values::cors)?;
+        Some(Arc::new(Cors { yields, ..cors }))
     }
 
     /// Those of `TRUSTED_PROXIES`, or so many as `TRUSTED_PROXY_HOPS` says.

@@ -180,19 +180,6 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "Addresses or networks (CIDR), comma separated, whose X-Forwarded-* fields are believed; nobody by default",
     ),
-    Setting {
-        variable: "REDIS_URL",
-        default: "",
-        help: "Where several gateways count their rate limits together: redis://[user:password@]host:port[/db], redis+cluster://host:port,host:port, or redis+sentinel://[user:password@]host:port,host:port/master-name[/db]; without one each gateway counts for itself",
-        group: REDIS,
-        secret: true,
-    },
-    setting(
-        REDIS,
-        "REDIS_TIMEOUT",
-        "20ms",
-        "How long a request waits for Redis at most, 1ms to 24h; then a limit's \"onError\" holds",
-    ),
     setting(
         SECURITY,
         "TRUSTED_PROXY_HOPS",
@@ -210,6 +197,19 @@ pub const SETTINGS: &[Setting] = &[
         "SECURITY_HEADERS",
         "false",
         "Answers tell browsers to be careful (Strict-Transport-Security, X-Content-Type-Options and others); a route's \"securityHeaders\" replaces it",
+    ),
+    Setting {
+        variable: "REDIS_URL",
+        default: "",
+        help: "Where several gateways count their rate limits together: redis://[user:password@]host:port[/db], redis+cluster://host:port,host:port, or redis+sentinel://[user:password@]host:port,host:port/master-name[/db]; without one each gateway counts for itself",
+        group: REDIS,
+        secret: true,
+    },
+    setting(
+        REDIS,
+        "REDIS_TIMEOUT",
+        "20ms",
+        "How long a request waits for Redis at most, 1ms to 24h; then a limit's \"onError\" holds",
     ),
     setting(
         COMPRESSION,

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -142,7 +141,7 @@ pub(super) fn targets(text: &str) -> Parsed<Vec<Target>> {
 }
 
 /// The CORS policy for these origins; "off" for none.
-pub(super) fn cors(text: &str) -> Parsed<Option<Arc<Cors>>> {
+pub(super) fn cors(text: &str) -> Parsed<Option<Cors>> {
     if text == "off" {
         return Ok(None);
     }
@@ -155,10 +154,10 @@ pub(super) fn cors(text: &str) -> Parsed<Option<Arc<Cors>>> {
     if patterns.is_empty() {
         return Err("must hold at least one origin, or be \"off\"".to_owned());
     }
-    Ok(Some(Arc::new(Cors {
+    Ok(Some(Cors {
         origins: Origins::new(patterns),
         ..Cors::default()
-    })))
+    }))
 }
 
 /// Networks, and single addresses as networks of one.

@@ -16,6 +16,7 @@ use crate::auth::{
 };
 use crate::config::document::Step;
 use crate::config::routes::check::Check;
+use crate::middleware::underscores::alike;
 use crate::proxy::ends_at_the_gateway;
 
 const KEY: Step<'static> = Step::Key("auth");
@@ -269,16 +270,23 @@ impl Check<'_> {
     }
 
     fn forwarded_claims(&mut self, written: &ForwardClaims) -> Vec<ForwardedClaim> {
-        let mut claims = Vec::new();
+        let mut claims: Vec<ForwardedClaim> = Vec::new();
         for (name, claim) in written {
             let at = [Step::Key("forwardClaims"), Step::Key(name)];
             if claim.is_empty() {
                 self.say(&at, "must name a claim");
             }
-            claims.extend(self.own_field(&at, name).map(|field| ForwardedClaim {
+            let Some(field) = self.own_field(&at, name) else {
+                continue;
+            };
+            if let Some(other) = claims.iter().find(|other| alike(&other.field, &field)) {
+                let message = format!("\"{name}\" is the same field as \"{}\"", other.field);
+                self.say(&at, &message);
+            }
+            claims.push(ForwardedClaim {
                 field,
                 claim: claim.as_str().into(),
-            }));
+            });
         }
         claims
     }

@@ -316,8 +316,11 @@ impl IssuerCheck<'_> {
             let message = format!("{}: {}", path.display(), KeyError::Private);
             self.say(&[Step::Key("keys")], &message);
         } else if keys.len() == 0 {
-            let reason = keys.passed_over.first();
-            let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+            let reason = match keys.passed_over.first() {
+                Some(reason) => format!(": {reason}"),
+                None if !algorithms.is_empty() => " by these \"algorithms\"".to_owned(),
+                None => String::new(),
+            };
             let message = format!(
                 "{}: none of the keys can verify tokens{reason}",
                 path.display()
