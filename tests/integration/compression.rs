@@ -47,7 +47,7 @@ async fn every_coding_comes_out_as_it_went_in_and_smaller() {
         assert_eq!(answer.field("vary"), Some("Accept-Encoding"));
         assert_eq!(answer.field("etag"), Some("W/\"1\""));
         assert!(answer.body.len() < body.len() / 10, "{}", answer.body.len());
-        assert!(decode(coding, &answer.body) == body, "{coding}");
+        assert!(decode_whole(coding, &answer.body) == body, "{coding}");
         // The backend is told what the client said, and its answer is the same.
         assert_eq!(backend.last().field("accept-encoding"), Some(coding));
     }
@@ -70,7 +70,7 @@ async fn what_is_not_asked_for_or_not_worth_it_stays_as_it_is() {
         (&encoded, "/", "br", false),
         (&kept, "/", "gzip", false),
         (&image, "/", "gzip", false),
-        (&part, "/", "gzip", false),
+        (&part, "/", "gzip", true),
     ] {
         let backend = Backend::answering(answer.clone()).await;
         let gateway = in_front_of(&backend).await;
@@ -83,17 +83,17 @@ async fn what_is_not_asked_for_or_not_worth_it_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_head_and_a_backends_trailers_are_let_be() {
+async fn trailers_follow_and_a_head_tells_what_a_get_would() {
     let backend = Backend::answering(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTrailer: X-End\r\nTransfer-Encoding: chunked\r\n\r\n\
-         5\r\nhello\r\n0\r\nX-End: yes\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTrailer: X-End, Digest\r\nTransfer-Encoding: chunked\r\n\r\n\
+         5\r\nhello\r\n0\r\nX-End: yes\r\nDigest: sha-256=x\r\n\r\n",
     )
     .await;
     let gateway = in_front_of(&backend).await;
     let fields = ["Accept-Encoding: gzip", "TE: trailers"];
     let answer = get(&gateway, "/", &fields).await;
     assert_eq!(answer.field("content-encoding"), Some("gzip"));
-    assert_eq!(decode("gzip", &answer.body), "hello");
+    assert_eq!(decode_whole("gzip", &answer.body), "hello");
     assert_eq!(answer.trailers, [("x-end".to_owned(), "yes".to_owned())]);
 
     let backend = Backend::answering(
@@ -106,8 +106,52 @@ async fn a_head_and_a_backends_trailers_are_let_be() {
         .request("HEAD", "/", &["Accept-Encoding: gzip"])
         .await;
     let answer = client.response_to_head().await;
-    assert_eq!(answer.field("content-encoding"), None);
-    assert_eq!(answer.field("content-length"), Some("5000"));
+    // As that to a GET.
+    assert_eq!(answer.field("content-encoding"), Some("gzip"));
+    assert_eq!(answer.field("content-length"), None);
+}
+
+#[tokio::test]
+async fn a_304_is_that_of_the_form_which_the_client_has() {
+    let not_modified = "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\nContent-Length: 4500\r\n\r\n";
+    let backend = Backend::answering(not_modified).await;
+    let gateway = in_front_of(&backend).await;
+    for (known, expected) in [("W/\"1\"", "W/\"1\""), ("\"1\"", "\"1\"")] {
+        let known = format!("If-None-Match: {known}");
+        let answer = get(&gateway, "/", &["Accept-Encoding: gzip", &known]).await;
+        assert_eq!(
+            (answer.status(), answer.field("etag")),
+            (304, Some(expected))
+        );
+        assert_eq!(answer.field("vary"), Some("Accept-Encoding"));
+        assert_eq!(answer.field("content-length"), None);
+    }
+}
+
+#[tokio::test]
+async fn nothing_stays_nothing() {
+    let backend = Backend::answering(
+        "HTTP/1.1 302 Found\r\nContent-Type: text/html\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n",
+    )
+    .await;
+    let gateway = in_front_of(&backend).await;
+    let answer = get(&gateway, "/", &["Accept-Encoding: gzip"]).await;
+    assert_eq!(
+        (answer.field("content-encoding"), answer.body.len()),
+        (None, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_part_never_looks_like_the_whole() {
+    let cut = text("", &TEXT.repeat(1000));
+    let backend = Backend::closing(cut[..cut.len() / 2].to_owned()).await;
+    let gateway = in_front_of(&backend).await;
+    for coding in ["gzip", "br", "zstd"] {
+        let accept = format!("Accept-Encoding: {coding}");
+        let answer = get(&gateway, "/", &[&accept]).await;
+        assert!(answer.cut, "{coding}");
+    }
 }
 
 /// The chunks that have come whole, and the rest.
@@ -154,24 +198,35 @@ async fn an_event_is_there_when_it_has_been_sent() {
             // The next event is made only when the one before has arrived.
             next.send(()).await.unwrap();
             expected += &format!("data: {event}\n\n");
-            while decode(coding, &chunks(&received)) != expected {
+            while decode_so_far(coding, &chunks(&received)) != expected {
                 received.extend(client.bytes().await);
             }
         }
         while !received.ends_with(b"\r\n0\r\n\r\n") {
             received.extend(client.bytes().await);
         }
-        assert_eq!(decode(coding, &chunks(&received)), expected);
+        assert_eq!(decode_whole(coding, &chunks(&received)), expected);
     }
 }
 
-/// What can be decoded already.
-fn decode(coding: &str, body: &[u8]) -> String {
-    let mut decoder: Box<dyn Read> = match coding {
+fn decoder<'a>(coding: &str, body: &'a [u8]) -> Box<dyn Read + 'a> {
+    match coding {
         "gzip" => Box::new(MultiGzDecoder::new(body)),
         "br" => Box::new(Decompressor::new(body, 4096)),
         _ => Box::new(zstd::Decoder::new(body).unwrap()),
-    };
+    }
+}
+
+/// All of it, which has an end.
+fn decode_whole(coding: &str, body: &[u8]) -> String {
+    let mut text = String::new();
+    decoder(coding, body).read_to_string(&mut text).unwrap();
+    text
+}
+
+/// What can be decoded already.
+fn decode_so_far(coding: &str, body: &[u8]) -> String {
+    let mut decoder = decoder(coding, body);
     let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
     while let Ok(count @ 1..) = decoder.read(&mut buffer) {
         text.extend_from_slice(&buffer[..count]);

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 use testkit::{Backend, Gateway, GatewayBuilder, Message};
 
 use super::fixtures::consumers::{ACME_PASSWORD, Consumers};
-use super::fixtures::gateways::asking;
+use super::fixtures::gateways::{asking, everywhere};
 use super::fixtures::requests::{assert_unauthorized, basic, bearer, get};
 use super::fixtures::signing::{P256, RSA, now};
+use crate::{gateway, routes};
 
 fn good() -> String {
     P256.token(&json!({ "sub": "anna" }))
@@ -125,6 +126,43 @@ async fn a_good_key_does_not_make_up_for_another_that_is_none() {
         let field = format!("X-API-Key: {field}");
         assert_status(&gateway, &format!("/?key={query}"), &[&field], status).await;
     }
+}
+
+#[tokio::test]
+async fn what_is_forged_is_found_behind_what_has_only_expired() {
+    let backend = Backend::ok().await;
+    let consumers = Consumers::new().await;
+    let auth = json!({ "accept": ["jwt", "apiKey"], "tokenFrom": ["cookie:session", "bearer"] });
+    let gateway = protected(&consumers, &backend, &auth).await;
+    let expired = format!(
+        "Cookie: session={}",
+        P256.token(&json!({ "exp": now() - 3600 }))
+    );
+    let key = format!("X-API-Key: {}", consumers.key);
+    let forged = bearer(&bad());
+    let tab = forged.replace("Bearer ", "Bearer\t");
+    for (fields, status) in [
+        (&[&*key, &expired][..], 200),
+        (&[&*key, &expired, &forged], 401),
+        (&[&*key, &tab], 401),
+        (&[&*key, "Authorization: Bearerish x"], 200),
+    ] {
+        assert_status(&gateway, "/", fields, status).await;
+    }
+}
+
+#[tokio::test]
+async fn a_field_for_credentials_has_no_twin_with_underscores() {
+    let backend = Backend::ok().await;
+    let consumers = Consumers::new().await;
+    let auth = json!({ "auth": { "accept": ["apiKey"], "forwardCredentials": false } });
+    let route = everywhere(&backend, &auth);
+    let builder = consumers.of(gateway().routes(&routes(&[route])));
+    let gateway = builder.env("UNDERSCORE_HEADERS", "keep").start().await;
+    let key = format!("X-API-Key: {}", consumers.key);
+    assert_status(&gateway, "/", &[&key], 200).await;
+    assert_status(&gateway, "/", &[&key, "X_API_Key: other"], 401).await;
+    assert_eq!(backend.last().field("x-api-key"), None);
 }
 
 #[tokio::test]

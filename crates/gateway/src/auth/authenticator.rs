@@ -138,20 +138,16 @@ impl Authenticator {
         self.decisions.retain(|decision| decision.is_current(now));
     }
 
-    /// RFC 6750 §2. The token in the first place that has one counts; the backend sees the others too, so that they must
-    /// not be forged.
+    /// RFC 6750 §2.
     async fn by_token(&self, access: &Access, asked: &Asked<'_>) -> Result<Arc<Identity>, Denial> {
-        let mut tokens = taken(&access.token_places, asked.head);
-        let first = tokens.next().ok_or(AuthError::Missing)??;
-        let identity = self.verified(access, &first, asked).await?;
-        for other in tokens {
-            if let Err(error) = self.verified(access, &other?, asked).await
-                && error.is_of_unknown_origin()
-            {
-                return Err(error.into());
-            }
+        let mut shown = Shown::default();
+        for token in taken(&access.token_places, asked.head) {
+            shown.add(match token {
+                Ok(token) => self.verified(access, &token, asked).await,
+                Err(error) => Err(error),
+            })?;
         }
-        Ok(identity)
+        Ok(shown.first()?)
     }
 
     async fn verified(
@@ -184,7 +180,7 @@ impl Authenticator {
         access: &Access,
         asked: &Asked<'_>,
     ) -> Result<Arc<Identity>, Denial> {
-        let credentials = authorization(&asked.head.headers, b"Basic ")?;
+        let credentials = authorization(&asked.head.headers, "Basic")?;
         let consumers = access.consumers.as_ref().ok_or(AuthError::Invalid)?;
         let fingerprint = consumers.fingerprint(credentials);
         let known = self
@@ -261,20 +257,34 @@ pub(super) fn refused(reason: &'static str, error: AuthError) -> AuthError {
     error
 }
 
-/// The key in the first place that has one counts, and as for tokens the others must not be forged.
 fn by_key(access: &Access, asked: &Asked<'_>) -> Result<Arc<Identity>, Denial> {
     let consumers = access.consumers.as_ref().ok_or(AuthError::Invalid)?;
-    let mut keys = taken(&access.key_places, asked.head);
-    let first = keys.next().ok_or(AuthError::Missing)??;
-    let identity = consumers.by_key(&first, asked.now)?;
-    for other in keys {
-        if let Err(error) = consumers.by_key(&other?, asked.now)
-            && error.is_of_unknown_origin()
-        {
-            return Err(error.into());
+    let mut shown = Shown::default();
+    for key in taken(&access.key_places, asked.head) {
+        shown.add(key.and_then(|key| consumers.by_key(&key, asked.now)))?;
+    }
+    Ok(shown.first()?)
+}
+
+/// What the credentials in several places come to. Those in the first place count; the backend sees the others too, so
+/// that none of them may be forged.
+#[derive(Default)]
+struct Shown(Option<Result<Arc<Identity>, AuthError>>);
+
+impl Shown {
+    fn add(&mut self, found: Result<Arc<Identity>, AuthError>) -> Result<(), AuthError> {
+        match found {
+            Err(error) if error.is_of_unknown_origin() => Err(error),
+            found => {
+                self.0.get_or_insert(found);
+                Ok(())
+            }
         }
     }
-    Ok(identity)
+
+    fn first(self) -> Result<Arc<Identity>, AuthError> {
+        self.0.unwrap_or(Err(AuthError::Missing))
+    }
 }
 
 fn refusal(

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, request};
 use percent_encoding::percent_decode;
 
 use super::AuthError;
+use crate::middleware::underscores::alike;
 
 /// A place for a token or an API key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,12 +49,12 @@ impl Place {
     /// What is there. A place that is taken twice is an error: two readers could take different ones.
     pub(crate) fn find<'a>(&self, head: &'a request::Parts) -> Result<Cow<'a, [u8]>, AuthError> {
         let found = match self {
-            Self::Bearer => return authorization(&head.headers, b"Bearer ").map(Cow::Borrowed),
+            Self::Bearer => return authorization(&head.headers, "Bearer").map(Cow::Borrowed),
             Self::Header(name) => only(
                 head.headers
-                    .get_all(name)
                     .iter()
-                    .map(|value| value.as_bytes()),
+                    .filter(|(other, _)| alike(other, name))
+                    .map(|(_, value)| value.as_bytes()),
             ),
             Self::Cookie(name) => {
                 only(cookies(&head.headers).filter_map(|pair| value_of(pair, name)))
@@ -83,10 +84,10 @@ pub(crate) fn taken<'a>(
     found.filter(|found| !matches!(found, Err(AuthError::Missing)))
 }
 
-/// What follows `scheme` and its space in the only `Authorization` field. Schemes are case-insensitive (RFC 9110 §11.1).
+/// What follows `scheme` in the only `Authorization` field. Schemes are case-insensitive (RFC 9110 §11.1).
 pub(crate) fn authorization<'a>(
     headers: &'a HeaderMap,
-    scheme: &[u8],
+    scheme: &str,
 ) -> Result<&'a [u8], AuthError> {
     let field = only(
         headers
@@ -95,17 +96,19 @@ pub(crate) fn authorization<'a>(
             .map(|value| value.as_bytes()),
     )?
     .ok_or(AuthError::Missing)?;
-    if field.eq_ignore_ascii_case(scheme.trim_ascii_end()) {
-        return Err(AuthError::Malformed);
-    }
     // Credentials of another scheme are none of this one (RFC 6750 §3.1).
     let (_, rest) = field
         .split_at_checked(scheme.len())
-        .filter(|(start, _)| start.eq_ignore_ascii_case(scheme))
+        .filter(|(start, _)| start.eq_ignore_ascii_case(scheme.as_bytes()))
         .ok_or(AuthError::Missing)?;
-    Some(rest.trim_ascii())
-        .filter(|rest| !rest.is_empty())
-        .ok_or(AuthError::Malformed)
+    match rest {
+        [b' ', credentials @ ..] => Some(credentials.trim_ascii())
+            .filter(|credentials| !credentials.is_empty())
+            .ok_or(AuthError::Malformed),
+        [next, ..] if next.is_ascii_graphic() => Err(AuthError::Missing),
+        // Nothing, or what some backends take for the space.
+        _ => Err(AuthError::Malformed),
+    }
 }
 
 /// What a client that may show a name and a password is told (RFC 7617 §2).
@@ -149,7 +152,7 @@ impl Hidden {
 
     /// Whether the field is hidden, whole.
     pub(crate) fn field(&self, name: &HeaderName) -> bool {
-        self.fields.contains(name)
+        self.fields.iter().any(|field| alike(field, name))
     }
 
     /// The cookies of a field that are not hidden. None where all of them may pass as they are.

@@ -40,16 +40,6 @@ pub(crate) enum AuthError {
 }
 
 impl AuthError {
-    /// The same of an API key.
-    pub(super) const fn of_key(self) -> Option<(&'static str, &'static str)> {
-        Some(match self {
-            Self::Malformed => ("invalid_request", "there are several keys"),
-            Self::Invalid => ("invalid_key", "the key is not valid"),
-            Self::Expired => ("invalid_key", "the key has expired"),
-            _ => return self.of_token(),
-        })
-    }
-
     /// The `error` and the `error_description` of a challenge (RFC 6750 §3.1): none where no token was sent, and
     /// never anything of what was sent.
     pub(super) const fn of_token(self) -> Option<(&'static str, &'static str)> {
@@ -64,6 +54,19 @@ impl AuthError {
             Self::Scope => ("insufficient_scope", "a scope is missing"),
             Self::Role => ("insufficient_scope", "a role is missing"),
             Self::Rule => ("insufficient_scope", "the rule of the route refuses it"),
+        })
+    }
+
+    /// The same of an API key.
+    pub(super) const fn of_key(self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
+            Self::Malformed => (
+                "invalid_request",
+                "the key is malformed, or there are several",
+            ),
+            Self::Invalid => ("invalid_key", "the key is not valid"),
+            Self::Expired => ("invalid_key", "the key has expired"),
+            _ => return self.of_token(),
         })
     }
 

@@ -39,10 +39,9 @@ pub fn load(settings: &Settings) -> Result<Loaded, ConfigErrors> {
             let backends: Vec<String> = settings.backends.iter().map(ToString::to_string).collect();
             let message = format!("not there; everything goes to {}", backends.join(", "));
             let snapshot = default_route(settings, credentials(settings)?).map_err(ConfigErrors)?;
-            return Ok(Loaded {
-                snapshot,
-                warnings: vec![about_file(message)],
-            });
+            let mut warnings = vec![about_file(message)];
+            warnings.extend(doubtful(settings));
+            return Ok(Loaded { snapshot, warnings });
         }
         Err(error) => {
             return Err(ConfigErrors(vec![about_file(format!(

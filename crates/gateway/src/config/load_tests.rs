@@ -450,3 +450,33 @@ fn settings_that_are_rarely_meant_are_warned_of() {
         "{said:?}"
     );
 }
+
+#[test]
+fn each_kind_of_credentials_has_places_of_its_own() {
+    for (auth, part) in [
+        (
+            r#"{"accept": ["jwt", "apiKey"], "keyFrom": ["bearer"]}"#,
+            "tokens are looked for there too",
+        ),
+        (
+            r#"{"accept": ["jwt", "apiKey"], "keyFrom": ["header:Authorization"]}"#,
+            "tokens are looked for there too",
+        ),
+        (
+            r#"{"accept": ["jwt", "apiKey"], "tokenFrom": ["header:X_API_Key"]}"#,
+            "tokens are looked for there too",
+        ),
+        (
+            r#"{"accept": ["apiKey", "basic"], "keyFrom": ["header:Authorization"]}"#,
+            "where \"basic\" credentials are",
+        ),
+    ] {
+        let keys = format!("\"path\": \"/a\", \"targetURL\": \"http://a\", \"auth\": {auth}");
+        refused(&keys, part);
+    }
+    refused(
+        r#""path": "/a", "targetURL": "http://a", "forwardClaims": {"X-User": "sub"},
+           "auth": {"accept": ["jwt", "forward"], "forward": {"url": "http://b", "responseHeaders": ["x-user"]}}"#,
+        "\"x-user\" is written twice",
+    );
+}

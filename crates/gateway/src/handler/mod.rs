@@ -85,6 +85,7 @@ impl Handler {
             .settings
             .trusted_proxies
             .client(side.peer, &head.headers);
+        proxy::strip_nominated(&mut head.headers);
         if !side.trusted {
             client_address::distrust(&mut head.headers);
         }

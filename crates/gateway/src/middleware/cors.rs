@@ -13,6 +13,7 @@ use http::{Method, Response, StatusCode, request};
 use wire::Body;
 
 use super::origins::Origins;
+use super::vary;
 use crate::error::{ErrorCode, Refusal};
 
 const REQUEST_PRIVATE_NETWORK: HeaderName =
@@ -139,7 +140,7 @@ impl Cors {
         let allowed = if self.origins.are_any() {
             Some(ANY)
         } else {
-            vary_by_origin(answer);
+            vary::add(answer, "Origin");
             origin.and_then(|origin| self.allowed(origin))
         };
         let Some(allowed) = allowed else {
@@ -162,19 +163,6 @@ fn are_names(list: &HeaderValue) -> bool {
         let item = item.trim_ascii();
         item.is_empty() || HeaderName::from_bytes(item).is_ok()
     })
-}
-
-fn vary_by_origin(answer: &mut HeaderMap) {
-    let names_it = answer.get_all(VARY).iter().any(|value| {
-        let mut items = value.as_bytes().split(|&byte| byte == b',');
-        items.any(|item| {
-            let item = item.trim_ascii();
-            item == b"*" || item.eq_ignore_ascii_case(b"origin")
-        })
-    });
-    if !names_it {
-        answer.append(VARY, HeaderValue::from_static("Origin"));
-    }
 }
 
 #[cfg(test)]

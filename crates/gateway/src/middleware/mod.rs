@@ -12,3 +12,4 @@ pub(crate) mod request_id;
 pub(crate) mod security_headers;
 pub(crate) mod size_limit;
 pub(crate) mod underscores;
+pub(crate) mod vary;

@@ -2,25 +2,25 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// What `Connection` names besides its own options (RFC 9110 §7.6.1): nearly always nothing.
-#[derive(Debug, Default)]
-pub(super) struct Nominated(Vec<HeaderName>);
+/// Takes off a message the fields that are for this hop only because `Connection` names them (RFC 9110 §7.6.1): what is
+/// not to go on is not to decide anything here either.
+pub(crate) fn strip_nominated(headers: &mut HeaderMap) {
+    for name in nominated(headers) {
+        headers.remove(name);
+    }
+}
 
-impl Nominated {
-    pub(super) fn by(headers: &HeaderMap) -> Self {
-        let mut names = Vec::new();
-        for option in options(headers) {
-            let known = [&b"close"[..], b"keep-alive", b"upgrade", b""];
-            if !known.iter().any(|known| option.eq_ignore_ascii_case(known)) {
-                names.extend(HeaderName::from_bytes(option));
-            }
+/// What `Connection` names besides its own options and fields that end here anyway: nearly always nothing.
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for option in options(headers) {
+        let known = [&b"close"[..], b"keep-alive", b"upgrade", b""];
+        if !known.iter().any(|known| option.eq_ignore_ascii_case(known)) {
+            let name = HeaderName::from_bytes(option);
+            names.extend(name.ok().filter(|name| !ends_at_the_gateway(name)));
         }
-        Self(names)
     }
-
-    pub(super) fn contain(&self, name: &HeaderName) -> bool {
-        self.0.contains(name)
-    }
+    names
 }
 
 /// Whether a request's field ends here, whatever the route: it is for this hop only, or written anew for the next one.
@@ -33,6 +33,8 @@ pub(crate) fn ends_at_the_gateway(name: &HeaderName) -> bool {
             | "host"
             | "http2-settings"
             | "keep-alive"
+            // CGI and its kin take it for the address of their own proxy (CVE-2016-5385).
+            | "proxy"
             | "proxy-authenticate"
             | "proxy-authorization"
             | "proxy-connection"
@@ -56,9 +58,7 @@ pub(crate) fn strip_answer(headers: &mut HeaderMap, upgraded: bool) {
         return;
     }
     if headers.contains_key(header::CONNECTION) {
-        for name in Nominated::by(headers).0 {
-            headers.remove(name);
-        }
+        strip_nominated(headers);
         headers.remove(header::CONNECTION);
     }
     headers.remove("keep-alive");
@@ -122,14 +122,19 @@ mod tests {
 
     #[test]
     fn connection_nominates_fields_but_not_its_own_options() {
-        let headers = headers(&[
-            ("connection", "close, X-A"),
-            ("connection", "keep-alive,x-b, not a name"),
+        let mut headers = headers(&[
+            ("connection", "close, X-A, TE"),
+            ("connection", "keep-alive,x-b, not a name,Host"),
+            ("x-a", "1"),
+            ("x-b", "1"),
+            ("x-c", "1"),
+            ("te", "trailers"),
+            ("host", "a"),
         ]);
-        let nominated = Nominated::by(&headers);
-        assert!(nominated.contain(&HeaderName::from_static("x-a")));
-        assert!(nominated.contain(&HeaderName::from_static("x-b")));
-        assert_eq!(nominated.0.len(), 2);
+        strip_nominated(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["connection", "host", "te", "x-c"]);
     }
 
     #[test]

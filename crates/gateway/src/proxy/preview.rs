@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderValue, Method, Request};
 use wire::head::{BodyLength, RequestHead as Received};
 
-use super::fields::asks_for_websocket;
+use super::fields::{asks_for_websocket, strip_nominated};
 use super::forwarded::ClientSide;
 use super::request_head::{RequestFraming, RequestHead};
 use crate::config::{Destination, Snapshot};
@@ -31,6 +31,7 @@ pub fn preview(
     *request.uri_mut() = received.target;
     *request.version_mut() = received.version;
     *request.headers_mut() = received.headers;
+    strip_nominated(request.headers_mut());
     distrust(request.headers_mut());
     let (head, ()) = request.into_parts();
 

@@ -6,7 +6,7 @@ use http::header::{CONTENT_LENGTH, EXPECT, HOST, VIA};
 use http::{HeaderValue, Method, request};
 use wire::head::{push_field, push_request_line};
 
-use super::fields::{Nominated, accepts_trailers, ends_at_the_gateway};
+use super::fields::{accepts_trailers, ends_at_the_gateway};
 use super::forwarded::{self, ClientSide};
 use super::join::join;
 use crate::auth::Identity;
@@ -87,10 +87,8 @@ impl RequestHead<'_> {
             .filter(|_| route.preserve_host)
             .unwrap_or(&self.target.authority);
         push_field(out, &HOST, host.as_bytes());
-        let nominated = Nominated::by(&head.headers);
         for (name, value) in &head.headers {
-            let dropped =
-                ends_at_the_gateway(name) || nominated.contain(name) || route.withholds(name);
+            let dropped = ends_at_the_gateway(name) || route.withholds(name);
             if dropped {
                 continue;
             }

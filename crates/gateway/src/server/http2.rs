@@ -114,6 +114,7 @@ fn into_request(
     received: &Rc<Cell<u64>>,
 ) -> Result<Request<Body>, HeadError> {
     let (mut head, body) = request.into_parts();
+    join_cookies(&mut head.headers);
     if head.headers.len() > limits.fields {
         return Err(HeadError::TooManyFields);
     }
@@ -144,7 +145,6 @@ fn into_request(
         return Err(HeadError::TargetTooLong);
     }
     head.uri = Uri::from(target);
-    join_cookies(&mut head.headers);
     let body = if http_body::Body::is_end_stream(&body) {
         Body::empty()
     } else {

@@ -170,7 +170,7 @@ fn credentials(headers: &HeaderMap, form: &Form) -> Result<Credentials, TokenErr
             "the client shows its secret twice",
         ));
     }
-    let encoded = authorization(headers, b"Basic ").map_err(|_| TokenError::InvalidClient)?;
+    let encoded = authorization(headers, "Basic").map_err(|_| TokenError::InvalidClient)?;
     let (name, password) = name_and_password(encoded).map_err(|_| TokenError::InvalidClient)?;
     let name = unescape(&name);
     if in_body.0.is_some_and(|other| other != name) {

@@ -75,7 +75,9 @@ impl<'a> Compact<'a> {
 /// vendor's type that ends so.
 fn is_of_another_use(typ: &str) -> bool {
     let typ = typ.to_ascii_lowercase();
-    typ.ends_with("+jwt") && !typ.ends_with("at+jwt")
+    let typ = typ.strip_prefix("application/").unwrap_or(&typ);
+    let is_told_apart = typ.ends_with("+jwt") || typ.ends_with("+sd-jwt");
+    is_told_apart && typ != "at+jwt" && !typ.ends_with("-at+jwt")
 }
 
 #[cfg(test)]
@@ -109,6 +111,8 @@ mod tests {
             r#"{"alg":"ES256","typ":"dpop+jwt"}"#,
             r#"{"alg":"ES256","typ":"application/secevent+jwt"}"#,
             r#"{"alg":"ES256","typ":"Logout+JWT"}"#,
+            r#"{"alg":"ES256","typ":"heartbeat+jwt"}"#,
+            r#"{"alg":"ES256","typ":"dc+sd-jwt"}"#,
             r#"{"alg":"none"}"#,
             r#"{"alg":"None"}"#,
             r#"{"alg":"hs256"}"#,

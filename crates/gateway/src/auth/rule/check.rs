@@ -11,7 +11,7 @@ pub(super) const VARIABLES: [&str; 4] = ["claims", "method", "path", "headers"];
 /// pair.
 const MOST_LOOPS: usize = 2;
 /// The functions, how many arguments each takes, before or behind the name, and what it comes to.
-const FUNCTIONS: [(&str, Form, usize, Type); 16] = [
+const FUNCTIONS: [(&str, Form, usize, Type); 17] = [
     ("bool", Form::Plain, 1, Type::Truth),
     ("bytes", Form::Plain, 1, Type::Other),
     ("contains", Form::Member, 2, Type::Truth),
@@ -28,6 +28,7 @@ const FUNCTIONS: [(&str, Form, usize, Type); 16] = [
     ("string", Form::Plain, 1, Type::Other),
     ("type", Form::Plain, 1, Type::Other),
     ("uint", Form::Plain, 1, Type::Other),
+    ("value", Form::Member, 1, Type::Unknown),
 ];
 
 /// How a function is called.
@@ -95,8 +96,8 @@ impl<'a> Check<'a> {
 
     fn name(&self, name: &'a str) -> Result<Type, String> {
         match name {
-            "method" | "path" | "headers" | "claims" => Ok(Type::Other),
             _ if self.bound.contains(&name) => Ok(Type::Unknown),
+            _ if VARIABLES.contains(&name) => Ok(Type::Other),
             _ => Err(format!(
                 "speaks of \"{name}\"; there are {}",
                 VARIABLES.join(", ")

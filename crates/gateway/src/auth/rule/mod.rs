@@ -204,6 +204,7 @@ mod tests {
             "bool('true') && int('4') == 4 && string(claims.age) == '42' && !bool(string(false))",
             "matches(path, 'users') && claims.sub.contains('nn') && dyn(claims.admin)",
             "claims.?email.orValue('none') == 'none' && !claims.?email.hasValue()",
+            "claims.?sub.value() == 'anna' && claims.groups.exists(path, path == 'staff')",
             "{'anna': 1}[claims.sub] == 1 && claims.groups[0] == 'staff'",
         ] {
             assert!(allows(rule), "{rule}");

@@ -1,5 +1,6 @@
 //! A body that is encoded as it streams.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,11 +11,38 @@ use http_body::Frame;
 use wire::{Body, BodyError};
 
 use super::coding::{Coding, Encoder};
+use super::remove_digests;
 
 /// So much is gathered before it is handed on, unless the backend pauses.
 const ENOUGH: usize = 16 * 1024;
 /// So much is taken in at a time: then others have their turn.
 const TURN: usize = 256 * 1024;
+/// Bodies that a worker encodes at a time; what comes on top stays as it is. At most they take 128 MiB.
+const MOST: usize = 128;
+
+thread_local! {
+    /// Bodies that are being encoded.
+    static ENCODED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// One of the bodies that are encoded at a time.
+struct Place;
+
+impl Place {
+    fn take() -> Option<Self> {
+        let taken = ENCODED.get();
+        (taken < MOST).then(|| {
+            ENCODED.set(taken + 1);
+            Self
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        ENCODED.set(ENCODED.get() - 1);
+    }
+}
 
 struct Compressed {
     body: Body,
@@ -23,19 +51,24 @@ struct Compressed {
     /// Something has been taken in that the client cannot decode yet.
     unflushed: bool,
     trailers: Option<HeaderMap>,
+    _place: Place,
 }
 
 /// `body`, encoded.
 ///
 /// # Errors
-/// The body as it was, where it cannot be encoded.
+/// The body as it was, where there is no memory for it.
 pub(super) fn compressed(body: Body, coding: Coding) -> Result<Body, Body> {
+    let Some(place) = Place::take() else {
+        return Err(body);
+    };
     match Encoder::new(coding) {
         Ok(encoder) => Ok(Body::boxed(Compressed {
             body,
             encoder: Some(encoder),
             unflushed: false,
             trailers: None,
+            _place: place,
         })),
         Err(_) => Err(body),
     }
@@ -109,6 +142,7 @@ impl http_body::Body for Compressed {
                     }
                     Err(frame) => {
                         this.trailers = frame.into_trailers().ok();
+                        this.trailers.iter_mut().for_each(remove_digests);
                         return this.end();
                     }
                 },

@@ -10,22 +10,23 @@ mod negotiation;
 
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, ETAG, VARY,
+    CONTENT_TYPE, ETAG, IF_NONE_MATCH,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, response};
 use wire::Body;
 
 use self::body::compressed;
 use self::coding::Coding;
 use self::negotiation::accepted;
+use super::vary;
 
+/// What answers depend on.
+const FIELD: &str = "Accept-Encoding";
 /// Types that are worth it besides `text/*`, and those that end in `+json` or `+xml`.
-const TYPES: [&[u8]; 15] = [
+const TYPES: [&[u8]; 12] = [
     b"application/graphql",
     b"application/javascript",
     b"application/json",
-    b"application/ld+json",
-    b"application/manifest+json",
     b"application/ndjson",
     b"application/wasm",
     b"application/x-javascript",
@@ -35,10 +36,10 @@ const TYPES: [&[u8]; 15] = [
     b"font/otf",
     b"font/ttf",
     b"image/bmp",
-    b"image/svg+xml",
 ];
-/// Of the coded body, and wrong once that is another (RFC 9530 §2 and §3).
-const DIGESTS: [HeaderName; 3] = [
+/// Of the coded body, and wrong once that is another (RFC 9530 §2 and §3, RFC 3230).
+const DIGESTS: [HeaderName; 4] = [
+    HeaderName::from_static("digest"),
     HeaderName::from_static("content-digest"),
     HeaderName::from_static("repr-digest"),
     HeaderName::from_static("content-md5"),
@@ -59,50 +60,76 @@ impl Compression {
         headers: &HeaderMap,
         answer: Response<Body>,
     ) -> Response<Body> {
-        if !self.is_of_use(&answer) {
-            return answer;
-        }
         let (mut head, body) = answer.into_parts();
-        // The same resource has several forms from here on, whichever this client gets (RFC 9110 §12.5.5).
-        vary(&mut head.headers);
-        let coding = accepted(headers.get_all(ACCEPT_ENCODING));
-        let (Some(coding), false) = (coding, *method == Method::HEAD) else {
-            return Response::from_parts(head, body);
-        };
-        describe(&mut head.headers, coding);
-        match compressed(body, coding) {
-            Ok(body) => Response::from_parts(head, body),
-            // Only for want of memory.
-            Err(body) => {
-                head.headers.remove(CONTENT_ENCODING);
-                Response::from_parts(head, body)
+        match head.status {
+            StatusCode::NOT_MODIFIED => not_modified(headers, &mut head.headers),
+            StatusCode::PARTIAL_CONTENT if is_worth_it(&head.headers) => {
+                vary::add(&mut head.headers, FIELD)
             }
+            _ if self.is_of_use(method, &head, &body) => {
+                // The same resource has several forms from here on, whichever this client gets (RFC 9110 §12.5.5).
+                vary::add(&mut head.headers, FIELD);
+                if let Some(coding) = accepted(headers.get_all(ACCEPT_ENCODING)) {
+                    return compress(method, coding, head, body);
+                }
+            }
+            _ => {}
         }
+        Response::from_parts(head, body)
     }
 
-    fn is_of_use(self, answer: &Response<Body>) -> bool {
-        let headers = answer.headers();
-        let status = answer.status();
-        let has_body = !status.is_informational()
-            && ![
-                StatusCode::NO_CONTENT,
-                StatusCode::RESET_CONTENT,
-                StatusCode::PARTIAL_CONTENT,
-                StatusCode::NOT_MODIFIED,
-            ]
-            .contains(&status);
-        let length = answer.body().exact_length().filter(|length| *length > 0);
-        let declared = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse().ok());
+    fn is_of_use(self, method: &Method, head: &response::Parts, body: &Body) -> bool {
+        let headers = &head.headers;
+        let has_body = !head.status.is_informational()
+            && ![StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT].contains(&head.status);
+        let length = if *method == Method::HEAD {
+            let declared = headers.get(CONTENT_LENGTH);
+            declared.and_then(|length| length.to_str().ok()?.parse().ok())
+        } else {
+            body.exact_length()
+        };
         has_body
+            && length.is_none_or(|length| length >= self.min_size.max(1))
             && !headers.contains_key(CONTENT_ENCODING)
             && !headers.contains_key(CONTENT_RANGE)
             && !must_stay(headers)
-            && length
-                .or(declared)
-                .is_none_or(|length| length >= self.min_size)
-            && headers.get(CONTENT_TYPE).is_some_and(is_worth_it)
+            && is_worth_it(headers)
+    }
+}
+
+fn compress(
+    method: &Method,
+    coding: Coding,
+    mut head: response::Parts,
+    body: Body,
+) -> Response<Body> {
+    if *method == Method::HEAD {
+        describe(&mut head.headers, coding);
+        return Response::from_parts(head, body);
+    }
+    match compressed(body, coding) {
+        Ok(body) => {
+            describe(&mut head.headers, coding);
+            Response::from_parts(head, body)
+        }
+        Err(body) => Response::from_parts(head, body),
+    }
+}
+
+/// The answer that a client has is the one to which this tag belongs (RFC 9110 §15.4.5): where that was compressed here,
+/// its tag was made weak.
+fn not_modified(asked: &HeaderMap, answer: &mut HeaderMap) {
+    vary::add(answer, FIELD);
+    answer.remove(CONTENT_LENGTH);
+    let Some(weak) = answer.get(ETAG).and_then(weakened) else {
+        return;
+    };
+    let is_known = asked
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .any(|tags| memchr::memmem::find(tags.as_bytes(), weak.as_bytes()).is_some());
+    if is_known {
+        answer.insert(ETAG, weak);
     }
 }
 
@@ -114,8 +141,9 @@ fn must_stay(headers: &HeaderMap) -> bool {
     })
 }
 
-fn is_worth_it(content_type: &HeaderValue) -> bool {
-    let essence = content_type.as_bytes().split(|&byte| byte == b';').next();
+fn is_worth_it(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let essence = content_type.and_then(|text| text.split(|&byte| byte == b';').next());
     let essence = essence
         .unwrap_or_default()
         .trim_ascii()
@@ -132,33 +160,31 @@ fn describe(headers: &mut HeaderMap, coding: Coding) {
     headers.remove(CONTENT_LENGTH);
     // Ranges of the other form are not to be had from the backend.
     headers.remove(ACCEPT_RANGES);
-    for digest in DIGESTS {
-        headers.remove(digest);
-    }
-    // RFC 9110 §8.8.1: equal to the other form for all purposes, and not byte for byte.
-    if let Some(tag) = headers.get(ETAG)
-        && !tag.as_bytes().starts_with(b"W/")
-        && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat())
-    {
+    remove_digests(headers);
+    if let Some(weak) = headers.get(ETAG).and_then(weakened) {
         headers.insert(ETAG, weak);
     }
 }
 
-fn vary(headers: &mut HeaderMap) {
-    let names_it = headers.get_all(VARY).iter().any(|value| {
-        let mut names = value.as_bytes().split(|&byte| byte == b',');
-        names.any(|name| {
-            let name = name.trim_ascii();
-            name == b"*" || name.eq_ignore_ascii_case(ACCEPT_ENCODING.as_str().as_bytes())
-        })
-    });
-    if !names_it {
-        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+fn remove_digests(fields: &mut HeaderMap) {
+    for digest in DIGESTS {
+        fields.remove(digest);
     }
+}
+
+/// A strong tag as a weak one: the two forms are equal for all purposes, and not byte for byte (RFC 9110 §8.8.1).
+fn weakened(tag: &HeaderValue) -> Option<HeaderValue> {
+    let tag = tag.as_bytes();
+    let weak = [b"W/", tag].concat();
+    HeaderValue::from_bytes(&weak)
+        .ok()
+        .filter(|_| !tag.starts_with(b"W/"))
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header::VARY;
+
     use super::*;
 
     const TEXT: &str = "Lorem ipsum dolor sit amet, consetetur sadipscing elitr. ";

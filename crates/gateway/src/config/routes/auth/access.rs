@@ -81,6 +81,7 @@ impl Check<'_> {
         let token_places = self.places("tokenFrom", written.token_from.as_deref(), Place::Bearer);
         let key_header = Place::Header(HeaderName::from_static("x-api-key"));
         let key_places = self.places("keyFrom", written.key_from.as_deref(), key_header);
+        self.distinct_places(&kinds, &token_places, &key_places);
         let hidden = if written.forward_credentials {
             Hidden::default()
         } else {
@@ -91,8 +92,16 @@ impl Check<'_> {
             field: name.clone(),
             claim: name.as_str().into(),
         });
+        let claims: Vec<ForwardedClaim> = claims.into_iter().chain(told).collect();
+        for (index, claim) in claims.iter().enumerate() {
+            let mut before = claims.iter().take(index);
+            if let Some(other) = before.find(|other| alike(&other.field, &claim.field)) {
+                let message = format!("the field \"{}\" is written twice", other.field);
+                self.say(&[KEY], &message);
+            }
+        }
         CheckedAccess {
-            claims: claims.into_iter().chain(told).collect(),
+            claims: claims.into(),
             hidden,
             access: Some(Access {
                 kinds,
@@ -209,6 +218,36 @@ impl Check<'_> {
             }
         }
         boxed(scopes)
+    }
+
+    /// Says where a place is for credentials of two kinds: those of one would be forged ones of the other.
+    fn distinct_places(&mut self, kinds: &[Kind], tokens: &[Place], keys: &[Place]) {
+        let accepts = |kind| kinds.contains(&kind);
+        let authorization = Place::Header(AUTHORIZATION);
+        let same = |one: &Place, other: &Place| match (one, other) {
+            (Place::Header(one), Place::Header(other)) => alike(one, other),
+            (Place::Bearer, other) | (other, Place::Bearer) if *other == authorization => true,
+            _ => one == other,
+        };
+        let shared = |one: &[Place], other: &[Place]| {
+            one.iter()
+                .any(|one| other.iter().any(|other| same(one, other)))
+        };
+        if accepts(Kind::Token) && accepts(Kind::Key) && shared(tokens, keys) {
+            let message = "tokens are looked for there too: each kind needs places of its own";
+            self.say(&[KEY, Step::Key("keyFrom")], message);
+        }
+        if accepts(Kind::Basic) {
+            for (kind, key, places) in [
+                (Kind::Token, "tokenFrom", tokens),
+                (Kind::Key, "keyFrom", keys),
+            ] {
+                if accepts(kind) && places.contains(&authorization) {
+                    let message = "the field Authorization is where \"basic\" credentials are";
+                    self.say(&[KEY, Step::Key(key)], message);
+                }
+            }
+        }
     }
 
     fn rule(&mut self, text: &str) -> Option<Rule> {
