@@ -55,6 +55,13 @@ impl InFlight {
         }
     }
 
+    /// The request has waited for something else since it was started: its latency counts from `now` on.
+    pub fn begins(&mut self, now: Duration) {
+        if let Some(started) = &mut self.started {
+            *started = nanoseconds(now);
+        }
+    }
+
     /// Records that the answer's head came at `now`, or that there is none to come. Only the first call counts.
     #[inline]
     pub fn answered(&mut self, outcome: Outcome, now: Duration) -> Streak {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 
+use crate::client::Held;
 use crate::deadline::Deadline;
 use crate::io::Io;
 use crate::read_buffer::ReadBuffer;
@@ -16,6 +17,8 @@ pub struct Upgraded {
     pub(crate) io: Io,
     /// What came behind the backend's `101`.
     pub(crate) read: ReadBuffer,
+    /// What the connection holds until it is closed.
+    _held: Option<Held>,
 }
 
 /// How a tunnel ended, and what went through it.
@@ -159,10 +162,11 @@ impl Tunnel {
 }
 
 impl Upgraded {
-    pub(crate) fn new(io: Io, read: BytesMut) -> Self {
+    pub(crate) fn new(io: Io, read: BytesMut, held: Option<Held>) -> Self {
         Self {
             io,
             read: ReadBuffer::with(read),
+            _held: held,
         }
     }
 }

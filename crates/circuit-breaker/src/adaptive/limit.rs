@@ -134,6 +134,11 @@ impl AdaptiveLimit {
 }
 
 impl<L: Deref<Target = AdaptiveLimit>> Permit<L> {
+    /// The request has waited for something else since: it begins at `now`.
+    pub fn begins(&mut self, now: Duration) {
+        self.began = nanoseconds(now);
+    }
+
     /// The request has been answered at `now`.
     pub fn complete(self, now: Duration) {
         let (began, now) = (self.began, nanoseconds(now));

@@ -1,7 +1,9 @@
 //! One backend connection, and the sending of one request over it.
 
+use std::any::Any;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -24,6 +26,9 @@ use crate::write_queue::WriteQueue;
 /// Interim answers to one request, at most: more can only be meant to keep us busy.
 const MOST_INTERIM: u32 = 32;
 
+/// What a connection holds for as long as it is open, and for nothing but its end.
+pub type Held = Arc<dyn Any + Send + Sync>;
+
 /// A connection to a backend.
 #[derive(Debug)]
 pub struct Connection(pub(super) Box<Inner>);
@@ -37,6 +42,8 @@ pub(super) struct Inner {
     /// How long the backend says it keeps the connection when idle.
     keep_alive: Option<Duration>,
     opened: Instant,
+    /// Let go when the socket has been closed: fields are dropped in their order.
+    held: Option<Held>,
 }
 
 /// Where a connection goes when it can be used again.
@@ -113,7 +120,21 @@ impl Connection {
             deadline: Deadline::default(),
             keep_alive: None,
             opened: Instant::now(),
+            held: None,
         }))
+    }
+
+    /// The same, which holds `held` until it is closed, also as a tunnel.
+    #[must_use]
+    pub fn holding(mut self, held: Option<Held>) -> Self {
+        self.0.held = held;
+        self
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn held(&self) -> Option<&Held> {
+        self.0.held.as_ref()
     }
 
     /// When the connection was made.
@@ -354,7 +375,7 @@ impl Sending {
         inner.keep_alive = head.keep_alive.or(inner.keep_alive);
         let body = match head.body {
             _ if head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                Body::upgraded(Upgraded::new(inner.io, inner.read.into_bytes()))
+                Body::upgraded(Upgraded::new(inner.io, inner.read.into_bytes(), inner.held))
             }
             BodyLength::Fixed(length)
                 if self.state == UploadState::Done && length <= inner.read.len() as u64 =>

@@ -4,5 +4,7 @@ mod connection;
 mod response_body;
 mod upload;
 
-pub use connection::{Connection, Failure, FailureKind, Home, OutgoingRequest, ResponsePolicy};
+pub use connection::{
+    Connection, Failure, FailureKind, Held, Home, OutgoingRequest, ResponsePolicy,
+};
 pub use response_body::ResponseBody;
