@@ -119,6 +119,22 @@ const BROKEN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bad-pools.json",
+        &[
+            "2:70: 0 is out of range; allowed are 1 to 1000000",
+            "2:87: -1 is out of range; allowed are 0 to 1000000",
+            "3:70: 1000001 is out of range",
+            "3:90: 100001 is out of range; allowed are 0 to 100000",
+            "4:68: must be a time from 1ms to 24h",
+            "4:89: must be a time from 1ms to 24h",
+            "5:67: means nothing without \"maxConnections\"",
+            "6:43: unknown key \"maxConnections\"",
+            "6:74: unknown key \"maxRequests\"",
+            "7:50: expected an object, found the string \"large\"",
+            "10:46: unknown key \"pool\"",
+        ],
+    ),
+    (
         "bad-hedges.json",
         &[
             "2:71: 0 is out of range; allowed are 50 to 99.9",

@@ -12,6 +12,7 @@ mod breakers;
 mod command_line;
 mod compression;
 mod conformance;
+mod connection_limits;
 mod cors;
 mod dns;
 mod failures;

@@ -10,20 +10,17 @@ use http::{Method, Response};
 use load_balancer::{InFlight, Outcome};
 use tokio::time::{Instant, timeout_at};
 use wire::Body;
-use wire::client::{Connection, Failure, FailureKind, Home, OutgoingRequest, ResponsePolicy};
-use wire::head::ResponseLimits;
-use wire::server::Client;
+use wire::client::OutgoingRequest;
 
-use super::connect::connect;
 use super::fields::asks_for_websocket;
 use super::forward::{Forwarder, Routed};
-use super::pool::{Care, Pool, Reused};
+use super::pool::{Care, Patience, Pool, Ready};
 use super::request_head::{RequestFraming, RequestHead};
-use super::retry::is_idempotent;
-use crate::config::{Route, Settings};
+use super::send::{Outgoing, policy};
+use crate::config::Route;
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
-use crate::upstream::{Guard, Member, Nobody, Permit, Picked, Target, Upstream};
+use crate::upstream::{Full, Guard, Member, Nobody, Permit, Picked, Target, Upstream, moment};
 
 /// What is the same for all attempts to forward a request.
 pub(super) struct Exchange<'a> {
@@ -36,6 +33,8 @@ pub(super) struct Exchange<'a> {
     /// When the client is to have its answer's head.
     pub(super) due: Instant,
     pub(super) websocket: bool,
+    /// It is worth waiting for a connection.
+    waits: bool,
 }
 
 /// An attempt whose answer, or failure, is there.
@@ -53,6 +52,16 @@ pub(super) struct Attempt {
 pub(crate) struct Holds {
     _in_flight: InFlight,
     _place: Option<Place<Arc<Limit>>>,
+}
+
+/// An attempt that has somebody to ask, and leave to do so.
+struct Begun {
+    picked: Picked,
+    leave: Leave,
+    /// The connections to whom has been picked.
+    pool: Rc<Pool>,
+    /// When it began.
+    at: Instant,
 }
 
 /// Leave to ask, from whoever is to be asked for leave. When one refuses, what others have given goes back with it.
@@ -80,6 +89,15 @@ impl<'a> Exchange<'a> {
             websocket: request.client.upgrades()
                 && request.head.method == Method::GET
                 && asks_for_websocket(&request.head.headers),
+            waits: true,
+        }
+    }
+
+    /// The same, which is given up where it would have to wait for a connection.
+    pub(super) fn without_waiting(&self) -> Self {
+        Self {
+            waits: false,
+            ..*self
         }
     }
 
@@ -101,20 +119,29 @@ impl<'a> Exchange<'a> {
         entry: &Entry,
     ) -> Result<Attempt, Refusal> {
         let request = self.request;
-        let mut began = self.began(tried);
-        let (picked, mut leave) = match self.begin(tried, began) {
+        let began = self.began(tried);
+        let mut begun = match self.begin(tried, began) {
             // Rarely, and only before the first answers of the DNS.
             Err(refusal) if refusal.code == ErrorCode::UpstreamUnresolved => {
                 Box::pin(self.wait_for_members(due)).await?;
-                began = Instant::now();
-                self.begin(tried, began)?
+                self.begin(tried, Instant::now())?
             }
             begun => begun?,
         };
-        let Picked {
-            member,
-            mut in_flight,
-        } = picked;
+        let care = Care::of(&request.head.method);
+        let ready = match begun.pool.ready(Instant::now(), care) {
+            Some(ready) => ready,
+            None => Box::pin(self.wait_for_connection(&mut begun, tried, care, due)).await?,
+        };
+        let Begun {
+            picked: Picked {
+                member,
+                mut in_flight,
+            },
+            mut leave,
+            pool,
+            at: began,
+        } = begun;
         entry.set_member(&member);
         let framing = RequestFraming::of(body.exact_length(), &request.head.method);
         let expects_continue = request.client.expects_continue();
@@ -124,16 +151,19 @@ impl<'a> Exchange<'a> {
             websocket: self.websocket,
             ..self.head(&member.target, framing, time_left, entry)
         };
-        let outgoing = OutgoingRequest {
-            method: &request.head.method,
-            chunked: framing == RequestFraming::Chunked,
-            expects_continue,
-            upgrades: self.websocket,
+        let outgoing = Outgoing {
+            head: &head,
+            request: OutgoingRequest {
+                method: &request.head.method,
+                chunked: framing == RequestFraming::Chunked,
+                expects_continue,
+                upgrades: self.websocket,
+            },
+            policy: policy(self.forwarder.settings, due, time_left),
+            connect_timeout: self.forwarder.settings.timeouts.connect,
+            client: request.client,
         };
-        let policy = policy(self.forwarder.settings, due, time_left);
-        let result = self
-            .exchange(&member, &head, &outgoing, body, &policy)
-            .await;
+        let result = outgoing.send(&member, &pool, ready, body).await;
         let place = leave.place.take();
         let ended_at = Instant::now();
         self.record(&result, &member, &mut in_flight, leave, ended_at);
@@ -182,29 +212,38 @@ impl<'a> Exchange<'a> {
     }
 
     /// A member to ask, and leave to ask it.
-    fn begin(&self, tried: &[u64], now: Instant) -> Result<(Picked, Leave), Refusal> {
+    fn begin(&self, tried: &[u64], now: Instant) -> Result<Begun, Refusal> {
         let mut leave = self.leave(now)?;
         let picked = self.pick(tried, now, &mut leave)?;
-        Ok((picked, leave))
+        Ok(Begun {
+            pool: self.forwarder.pools.of(&picked.member.peer),
+            picked,
+            leave,
+            at: now,
+        })
     }
 
     /// Leave to ask this upstream at all, as far as that does not depend on the endpoint.
     fn leave(&self, now: Instant) -> Result<Leave, Refusal> {
-        let mut leave = Leave::default();
-        if let Some(guard) = self.route_guard {
-            let permit = guard.try_acquire(None, now);
-            leave.route_breaker = Some(permit.map_err(Refusal::circuit_open)?);
-        }
+        let mut leave = Leave {
+            route_breaker: self.leave_of_route(now)?,
+            ..Leave::default()
+        };
         if let Some(limit) = &self.upstream.limit {
             let place = limit.try_acquire_owned();
             leave.place = Some(place.map_err(|_| ErrorCode::UpstreamFull)?);
         }
         if let Some(adaptive) = &self.upstream.adaptive {
-            let permit =
-                adaptive.try_acquire_owned(self.route.priority, crate::upstream::moment(now));
+            let permit = adaptive.try_acquire_owned(self.route.priority, moment(now));
             leave.adaptive = Some(permit.map_err(|_| ErrorCode::UpstreamOverloaded)?);
         }
         Ok(leave)
+    }
+
+    /// Leave of the route's own breaker, where there is one.
+    fn leave_of_route(&self, now: Instant) -> Result<Option<Permit>, Refusal> {
+        let permit = self.route_guard.map(|guard| guard.try_acquire(None, now));
+        permit.transpose().map_err(Refusal::circuit_open)
     }
 
     /// Waits, as long as for a connection, while there is no member because no name has been resolved yet.
@@ -214,6 +253,44 @@ impl<'a> Exchange<'a> {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(ErrorCode::UpstreamUnresolved.into()),
         }
+    }
+
+    /// Waits, as long as for making one, while as many connections are open as may be. The wait says nothing about the
+    /// backend. What breakers have found out meanwhile does: they are asked again, so that what waits for a backend that
+    /// fails is not sent there, one after the other.
+    async fn wait_for_connection(
+        &self,
+        begun: &mut Begun,
+        tried: &[u64],
+        care: Care,
+        due: Instant,
+    ) -> Result<Ready, Refusal> {
+        begun.leave.route_breaker = None;
+        begun.leave.breaker = None;
+        let patience = if self.waits {
+            Patience::Until(due.min(Instant::now() + self.forwarder.settings.timeouts.connect))
+        } else {
+            Patience::None
+        };
+        let asked = begun.pool.ask(care, patience).await;
+        let ready = asked.map_err(|Full| ErrorCode::UpstreamFull)?;
+        let now = Instant::now();
+        begun.at = now;
+        begun.picked.in_flight.begins(moment(now));
+        if let Some(adaptive) = &mut begun.leave.adaptive {
+            adaptive.begins(moment(now));
+        }
+        begun.leave.route_breaker = self.leave_of_route(now)?;
+        let Some(guard) = &self.upstream.guard else {
+            return Ok(ready);
+        };
+        if let Ok(permit) = guard.try_acquire(Some(&begun.picked.member), now) {
+            begun.leave.breaker = Some(permit);
+            return Ok(ready);
+        }
+        begun.picked = self.pick(tried, now, &mut begun.leave)?;
+        begun.pool = self.forwarder.pools.of(&begun.picked.member.peer);
+        Ok(ready.elsewhere())
     }
 
     /// A member, and leave of its breaker. One whose breaker is open is passed over for others.
@@ -267,7 +344,7 @@ impl<'a> Exchange<'a> {
         };
         self.upstream.balancer.record(in_flight, outcome, now);
         if let Some(adaptive) = leave.adaptive {
-            adaptive.complete(crate::upstream::moment(now));
+            adaptive.complete(moment(now));
         }
         let judge = |guard: &Guard, permit| {
             let failed = match result {
@@ -284,95 +361,5 @@ impl<'a> Exchange<'a> {
         if let (Some(permit), Some(guard)) = (leave.route_breaker, self.route_guard) {
             judge(guard, permit);
         }
-    }
-
-    /// Sends the request: over an idle connection where there is one, over a new one otherwise. When an idle connection
-    /// turns out to be dead before it has given a byte, an idempotent request is sent again, once, over a new one
-    /// (RFC 9112 §9.3.1, RFC 9110 §9.2.2).
-    async fn exchange(
-        &self,
-        member: &Member,
-        head: &RequestHead<'_>,
-        outgoing: &OutgoingRequest<'_>,
-        body: &mut Body,
-        policy: &ResponsePolicy,
-    ) -> Result<Response<Body>, Refusal> {
-        let (forwarder, client) = (self.forwarder, self.request.client);
-        let pool = forwarder.pools.of(&member.peer);
-        let idempotent = is_idempotent(outgoing.method);
-        let care = if idempotent { Care::Usual } else { Care::Great };
-        if let Some(Reused { connection, idle }) = pool.take(Instant::now(), care) {
-            let sent = send(connection, head, outgoing, body, policy, client, &pool).await;
-            let Err(Failure {
-                kind: FailureKind::Closed,
-                repeatable,
-            }) = sent
-            else {
-                return sent.map_err(refusal);
-            };
-            pool.learn_closed(idle, Instant::now());
-            if !(repeatable && idempotent) {
-                return sent.map_err(refusal);
-            }
-            tracing::debug!("idle upstream connection was dead; request is sent again");
-        }
-        let due = policy
-            .due
-            .min(Instant::now() + forwarder.settings.timeouts.connect);
-        let connection = Connection::new(connect(member, due).await?);
-        send(connection, head, outgoing, body, policy, client, &pool)
-            .await
-            .map_err(refusal)
-    }
-}
-
-async fn send(
-    connection: Connection,
-    head: &RequestHead<'_>,
-    outgoing: &OutgoingRequest<'_>,
-    body: &mut Body,
-    policy: &ResponsePolicy,
-    client: &Client,
-    pool: &Rc<Pool>,
-) -> Result<Response<Body>, Failure> {
-    let home: Rc<dyn Home> = Rc::<Pool>::clone(pool);
-    connection
-        .send(
-            *outgoing,
-            |out| head.write(out),
-            body,
-            policy,
-            |status, headers| client.inform(status, headers),
-            home,
-        )
-        .await
-}
-
-pub(super) fn policy(settings: &Settings, due: Instant, timeout: Duration) -> ResponsePolicy {
-    ResponsePolicy {
-        limits: ResponseLimits {
-            head: settings.limits.max_head_size,
-            fields: settings.limits.max_headers,
-        },
-        due,
-        timeout,
-        body_idle: settings.timeouts.response_body_idle,
-        event_stream_idle: settings.timeouts.websocket_idle,
-        continue_wait: CONTINUE_WAIT,
-    }
-}
-
-/// As in Go's and curl's clients.
-const CONTINUE_WAIT: Duration = Duration::from_secs(1);
-
-fn refusal(failure: Failure) -> Refusal {
-    match failure.kind {
-        FailureKind::Closed => ErrorCode::UpstreamReset.into(),
-        FailureKind::Malformed(error) => {
-            tracing::warn!(%error, "upstream answer refused");
-            ErrorCode::UpstreamMalformed.into()
-        }
-        FailureKind::TimedOut => ErrorCode::UpstreamTimeout.into(),
-        FailureKind::RequestBody(error) => error.into(),
     }
 }

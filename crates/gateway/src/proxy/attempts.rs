@@ -192,13 +192,22 @@ impl Exchange<'_> {
         entry.count_retry();
         let mut tried = tried.to_vec();
         tried.extend(entry.member_id());
-        let mut second = std::pin::pin!(self.attempt(&mut other_body, &tried, due, entry));
+        // Who waits for a connection gains nothing by waiting twice.
+        let impatient = self.without_waiting();
+        let mut second = std::pin::pin!(impatient.attempt(&mut other_body, &tried, due, entry));
         tokio::select! {
-            attempt = &mut first => if is_good(&attempt) { attempt } else { second.await },
+            attempt = &mut first => if is_good(&attempt) {
+                attempt
+            } else {
+                drop(attempt);
+                second.await
+            },
             attempt = &mut second => if is_good(&attempt) {
                 hedge.learn_overtaken(began);
                 attempt
             } else {
+                // It may hold the connection that the other waits for.
+                drop(attempt);
                 first.await
             },
         }

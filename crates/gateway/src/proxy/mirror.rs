@@ -15,11 +15,12 @@ use tokio::time::Instant;
 use wire::Body;
 use wire::client::{Connection, Home, OutgoingRequest, ResponsePolicy};
 
-use super::attempt::{Attempt, Exchange, policy};
+use super::attempt::{Attempt, Exchange};
 use super::connect::connect;
-use super::pool::{Care, Pool};
+use super::pool::{Care, Patience, Pool, Ready, Reused};
 use super::replay::Replay;
 use super::request_head::RequestFraming;
+use super::send::policy;
 use crate::error::Refusal;
 use crate::middleware::access_log::Entry;
 use crate::upstream::{Member, Picked};
@@ -136,9 +137,17 @@ impl Exchange<'_> {
 impl Copy {
     /// The answer; none where there is none.
     async fn send(mut self) -> Option<Response<Body>> {
-        let connection = match self.pool.take(Instant::now(), Care::Great) {
-            Some(reused) => reused.connection,
-            None => Connection::new(connect(&self.member, self.connect_by).await.ok()?),
+        let patience = Patience::Until(self.connect_by);
+        let ready = match self.pool.ready(Instant::now(), Care::Great) {
+            Some(ready) => ready,
+            None => self.pool.ask(Care::Great, patience).await.ok()?,
+        };
+        let connection = match ready {
+            Ready::Reused(Reused { connection, .. }) => connection,
+            Ready::New(held) => {
+                let io = connect(&self.member, self.connect_by).await.ok()?;
+                Connection::new(io).holding(held)
+            }
         };
         let outgoing = OutgoingRequest {
             method: &self.method,

@@ -15,6 +15,7 @@ mod replay;
 mod request_head;
 mod retry;
 mod safe_idle;
+mod send;
 mod trailers;
 
 pub(crate) use attempt::Holds;
@@ -23,6 +24,6 @@ pub(crate) use forward::{Forwarder, Routed, forward};
 pub(crate) use forwarded::ClientSide;
 pub(crate) use hedge::{Hedge, Percentile};
 pub(crate) use mirror::{Mirror, Mirrors};
-pub(crate) use pool::{PoolLimits, Pools};
+pub(crate) use pool::Pools;
 pub use preview::preview;
 pub(crate) use retry::Retry;

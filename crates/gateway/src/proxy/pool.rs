@@ -12,35 +12,30 @@
 //!
 //! A pool is made when a peer is first asked, and goes when no upstream has that peer among its members any more, with
 //! the connections that are idle then; those that are in use come back to it, and are closed.
+//!
+//! Where an upstream's connections are limited, a request may have to wait for one, and a connection that comes home or is
+//! idle goes to those who wait: see [`ConnectionLimit`].
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use tokio::time::Instant;
 use wire::Idle;
-use wire::client::{Connection, Home};
+use wire::client::{Connection, Held, Home};
 
+use super::retry::is_idempotent;
 use super::safe_idle::SafeIdle;
-use crate::upstream::PeerRef;
+use crate::upstream::{Asked, ConnectionLimit, Full, Granted, Idling, PeerRef, PoolLimits};
 
 /// A backend closes at the end of its own time-out; our request must be there before.
 const MARGIN: Duration = Duration::from_millis(500);
 /// A connection idle for longer than this is looked at before reuse, whatever is sent: a system call is small
 /// against that pause.
 const FRESH: Duration = Duration::from_millis(100);
-
-/// How idle connections are kept.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PoolLimits {
-    /// Idle connections per peer.
-    pub(crate) most_idle: usize,
-    /// How long one may be idle.
-    pub(crate) idle: Duration,
-    /// How old one may be when it is used again.
-    pub(crate) lifetime: Duration,
-}
 
 /// How much it matters that a connection is alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +44,17 @@ pub(super) enum Care {
     Usual,
     /// It cannot: the socket is looked at, and must not be idle for long.
     Great,
+}
+
+impl Care {
+    /// For a request by this method.
+    pub(super) fn of(method: &Method) -> Self {
+        if is_idempotent(method) {
+            Self::Usual
+        } else {
+            Self::Great
+        }
+    }
 }
 
 /// The idle connections of one worker to all peers.
@@ -68,6 +74,43 @@ pub(super) struct Pool {
     idle: RefCell<VecDeque<IdleConnection>>,
     /// How long one is safe that the backend has said nothing about.
     safe: SafeIdle,
+    /// Where the upstream's connections are limited.
+    limited: Option<Limited>,
+}
+
+/// A limit, and the pool's number there.
+#[derive(Debug)]
+struct Limited {
+    limit: Arc<ConnectionLimit>,
+    number: usize,
+}
+
+/// What a request is sent over.
+#[derive(Debug)]
+pub(super) enum Ready {
+    /// A connection that is used again.
+    Reused(Reused),
+    /// One that is to be made, and is to hold this: its place, where there are so many.
+    New(Option<Held>),
+}
+
+impl Ready {
+    /// What there is of it for a request to another peer of the upstream: the place.
+    pub(super) fn elsewhere(self) -> Self {
+        match self {
+            Self::Reused(reused) => Self::New(reused.connection.held().cloned()),
+            Self::New(held) => Self::New(held),
+        }
+    }
+}
+
+/// Whether a request waits where all places are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Until then.
+    Until(Instant),
+    /// Not at all.
+    None,
 }
 
 /// A connection that is used again.
@@ -81,6 +124,8 @@ pub(super) struct Reused {
 #[derive(Debug)]
 struct IdleConnection {
     connection: Connection,
+    /// Where connections are limited.
+    _idling: Option<Idling>,
     since: Instant,
     /// The backend has said how long it keeps it.
     announced: bool,
@@ -99,15 +144,25 @@ impl Pools {
     /// The pool of a peer.
     pub(super) fn of(&self, peer: &PeerRef) -> Rc<Pool> {
         let mut by_peer = self.by_peer.borrow_mut();
-        let pool = by_peer.entry(peer.number()).or_insert_with(|| {
-            Rc::new(Pool {
-                limits: self.limits,
-                peer: peer.clone(),
-                idle: RefCell::default(),
-                safe: SafeIdle::default(),
-            })
-        });
+        let pool = by_peer
+            .entry(peer.number())
+            .or_insert_with(|| Rc::new(Pool::new(peer, self.limits)));
         Rc::clone(pool)
+    }
+
+    /// Closes idle connections that are under this limit, those first that have been idle for longest, until nobody waits
+    /// for their places.
+    pub(crate) fn give_way(&self, limit: &Arc<ConnectionLimit>) {
+        while limit.is_wanted() {
+            let by_peer = self.by_peer.borrow();
+            let pools = by_peer.values().filter(|pool| pool.is_under(limit));
+            let idle = pools.filter_map(|pool| Some((pool.idle_since()?, pool)));
+            let Some((_, pool)) = idle.min_by_key(|(since, _)| *since) else {
+                return;
+            };
+            let oldest = pool.idle.borrow_mut().pop_front();
+            drop(oldest);
+        }
     }
 
     /// Closes what has expired or stirred, and what leads to peers that are gone, and takes memory from the rest; to be
@@ -130,8 +185,72 @@ impl Pools {
 }
 
 impl Pool {
+    fn new(peer: &PeerRef, limits: PoolLimits) -> Self {
+        let pooling = peer.pooling();
+        let limit = pooling.and_then(|pooling| pooling.connections.as_ref());
+        Self {
+            limits: pooling.map_or(limits, |pooling| pooling.limits),
+            peer: peer.clone(),
+            idle: RefCell::default(),
+            safe: SafeIdle::default(),
+            limited: limit.map(|limit| Limited {
+                limit: Arc::clone(limit),
+                number: limit.number_a_pool(),
+            }),
+        }
+    }
+
+    fn is_under(&self, limit: &Arc<ConnectionLimit>) -> bool {
+        let limited = self.limited.as_ref();
+        limited.is_some_and(|limited| Arc::ptr_eq(&limited.limit, limit))
+    }
+
+    /// Since when the one has been idle that has been for longest.
+    fn idle_since(&self) -> Option<Instant> {
+        self.idle.borrow().front().map(|idle| idle.since)
+    }
+
+    /// What a request can be sent over at once; nothing where that has to be [asked for](Self::ask).
+    pub(super) fn ready(&self, now: Instant, care: Care) -> Option<Ready> {
+        match self.take(now, care) {
+            Some(reused) => Some(Ready::Reused(reused)),
+            None if self.limited.is_some() => None,
+            None => Some(Ready::New(None)),
+        }
+    }
+
+    /// What a request can be sent over where there is no idle connection, and no more than so many may be made.
+    ///
+    /// # Errors
+    /// When there is nothing, and waiting is of no use any more.
+    pub(super) async fn ask(&self, care: Care, patience: Patience) -> Result<Ready, Full> {
+        let place = |place| Ready::New(Some(Arc::new(place) as Held));
+        let Some(Limited { limit, number }) = &self.limited else {
+            return Ok(Ready::New(None));
+        };
+        let Patience::Until(due) = patience else {
+            return limit.try_take().map(place);
+        };
+        let granted = match limit.ask(*number)? {
+            Asked::Place(free) => Granted::Place(free),
+            Asked::Waiting(waiting) => waiting.granted(due).await?,
+        };
+        Ok(match granted {
+            Granted::Place(free) => place(free),
+            Granted::Connection(connection)
+                if care == Care::Great && connection.look() == Idle::Unusable =>
+            {
+                Ready::New(connection.held().cloned())
+            }
+            Granted::Connection(connection) => Ready::Reused(Reused {
+                connection,
+                idle: Duration::ZERO,
+            }),
+        })
+    }
+
     /// An idle connection that, as far as can be known, is alive.
-    pub(super) fn take(&self, now: Instant, care: Care) -> Option<Reused> {
+    fn take(&self, now: Instant, care: Care) -> Option<Reused> {
         loop {
             let IdleConnection {
                 connection,
@@ -180,9 +299,16 @@ impl Home for Pool {
             said.saturating_sub(MARGIN).min(self.limits.idle)
         });
         let expires = (now + kept).min(connection.opened() + self.limits.lifetime);
-        if now >= expires {
+        if now >= expires || self.limits.most_idle == 0 {
             return;
         }
+        let (connection, idling) = match &self.limited {
+            None => (connection, None),
+            Some(Limited { limit, number }) => match limit.rest(connection, *number) {
+                Some((connection, idling)) => (connection, Some(idling)),
+                None => return,
+            },
+        };
         let mut idle = self.idle.borrow_mut();
         // The oldest makes room: it is the next to be closed in any case.
         while idle.len() >= self.limits.most_idle {
@@ -193,6 +319,7 @@ impl Home for Pool {
         idle.push_back(IdleConnection {
             announced: said.is_some(),
             connection,
+            _idling: idling,
             since: now,
             expires,
         });

@@ -27,7 +27,8 @@ use crate::config::{Settings, Snapshot};
 use crate::handler::{Clock, Handler};
 use crate::middleware::access_log::{AccessLog, SinkHandle, Style};
 use crate::middleware::rate_limit::{self, Store, StoreHealth};
-use crate::proxy::{Mirrors, PoolLimits, Pools};
+use crate::proxy::{Mirrors, Pools};
+use crate::upstream::{ConnectionLimit, PoolLimits};
 
 /// How often the clock is set, and idle connections and known credentials are looked over.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -138,6 +139,11 @@ impl Worker {
             most: self.most_connections,
         });
         spawn_local(sweep(Rc::clone(&connections.handler)));
+        for limit in limits(&self.snapshot) {
+            // Before a request can be there: nobody who waits is missed.
+            let wanted = limit.wanted();
+            spawn_local(give_way(Rc::clone(&connections.handler), limit, wanted));
+        }
         spawn_local(flush(Rc::clone(access_log)));
 
         tokio::select! {
@@ -195,6 +201,24 @@ async fn sweep(handler: Rc<Handler>) {
         handler.clock.renew();
         handler.pools.sweep();
         handler.authenticator.sweep(handler.clock.now());
+    }
+}
+
+/// The limits of upstreams whose connections are limited.
+fn limits(snapshot: &Snapshot) -> impl Iterator<Item = Arc<ConnectionLimit>> {
+    let poolings = snapshot.upstreams.iter();
+    let poolings = poolings.filter_map(|upstream| upstream.pooling.as_ref());
+    poolings.filter_map(|pooling| pooling.connections.clone())
+}
+
+/// Closes idle connections of an upstream whenever requests to it wait, of whatever worker.
+async fn give_way(
+    handler: Rc<Handler>,
+    limit: Arc<ConnectionLimit>,
+    mut wanted: watch::Receiver<()>,
+) {
+    while wanted.changed().await.is_ok() {
+        handler.pools.give_way(&limit);
     }
 }
 

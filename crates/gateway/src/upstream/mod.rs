@@ -5,6 +5,7 @@
 //! there: workers read it without a lock, and the control plane ([`keep`]) replaces what has changed.
 
 mod balancer;
+mod connection_limit;
 mod dns;
 mod guard;
 mod hash_key;
@@ -13,12 +14,14 @@ mod keeper;
 mod members;
 mod moment;
 mod peers;
+mod pooling;
 mod split;
 mod statuses;
 mod sticky;
 mod target;
 
 pub(crate) use balancer::{Balancer, Nobody, Picked};
+pub(crate) use connection_limit::{Asked, ConnectionLimit, Full, Granted, Idling};
 pub(crate) use dns::{Names, most_sockets as most_dns_sockets};
 pub(crate) use guard::{Guard, GuardScope, Permit};
 pub(crate) use hash_key::HashKey;
@@ -27,6 +30,7 @@ pub(crate) use keeper::keep;
 pub(crate) use members::{Member, Roster};
 pub(crate) use moment::moment;
 pub(crate) use peers::{PeerRef, Peers};
+pub(crate) use pooling::{PoolLimits, Pooling};
 pub(crate) use split::{Condition, Override, Share, Split};
 pub(crate) use statuses::Statuses;
 pub(crate) use sticky::Sticky;
@@ -48,6 +52,8 @@ pub struct Upstream {
     pub(crate) balancer: Balancer,
     /// Stops asking what fails.
     pub(crate) guard: Option<Guard>,
+    /// How its connections are kept, where it shares none with other upstreams.
+    pub(crate) pooling: Option<Arc<Pooling>>,
     /// Requests at once.
     pub(crate) limit: Option<Arc<Limit>>,
     /// Requests at once, as many as its latency bears.

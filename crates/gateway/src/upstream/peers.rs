@@ -1,14 +1,15 @@
 //! Whom connections are made to, and kept for.
 //!
-//! A [`Peer`] is one address of one host: endpoints that lead there share its connections. It is there for as long as
-//! some upstream has it among its members; workers keep no more than a [`PeerRef`], which tells whether it is.
+//! A [`Peer`] is one address of one host: endpoints that lead there share its connections, of all upstreams that have no
+//! rules of their own for them. It is there for as long as some upstream has it among its members; workers keep no more
+//! than a [`PeerRef`], which tells whether it is.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::Host;
+use super::{Host, Pooling};
 
 /// The fewest entries that are looked over for those that are gone.
 const FEW: usize = 64;
@@ -18,6 +19,8 @@ const FEW: usize = 64;
 pub(crate) struct Peer {
     /// No other peer ever has the same.
     number: u64,
+    /// How connections to it are kept, where the upstream has its own.
+    pooling: Option<Arc<Pooling>>,
 }
 
 /// What is known of a peer by those who do not keep it.
@@ -25,12 +28,15 @@ pub(crate) struct Peer {
 pub(crate) struct PeerRef {
     number: u64,
     peer: Weak<Peer>,
+    pooling: Option<Arc<Pooling>>,
 }
 
-/// All peers. Asked where members are made, and never by requests.
+/// All peers, or those of an upstream that has its own. Asked where members are made, and never by requests.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
-    next: AtomicU64,
+    /// Shared with all others, so that no two peers have the same number.
+    next: Arc<AtomicU64>,
+    pooling: Option<Arc<Pooling>>,
     known: Mutex<Known>,
 }
 
@@ -42,6 +48,15 @@ struct Known {
 }
 
 impl Peers {
+    /// Those of an upstream that shares none with others.
+    pub(crate) fn apart(&self, pooling: Arc<Pooling>) -> Self {
+        Self {
+            next: Arc::clone(&self.next),
+            pooling: Some(pooling),
+            known: Mutex::default(),
+        }
+    }
+
     /// The peer at this address of this host: the same for as long as somebody keeps it.
     pub(super) fn at(&self, host: &Host, address: SocketAddr) -> Arc<Peer> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,6 +67,7 @@ impl Peers {
         known.forget_the_gone();
         let peer = Arc::new(Peer {
             number: self.next.fetch_add(1, Ordering::Relaxed),
+            pooling: self.pooling.clone(),
         });
         known.peers.insert(key, Arc::downgrade(&peer));
         peer
@@ -73,7 +89,13 @@ impl PeerRef {
         Self {
             number: peer.number,
             peer: Arc::downgrade(peer),
+            pooling: peer.pooling.clone(),
         }
+    }
+
+    /// How connections to it are kept, where its upstream has rules of its own.
+    pub(crate) fn pooling(&self) -> Option<&Pooling> {
+        self.pooling.as_deref()
     }
 
     /// What tells it from all others, for ever.
@@ -89,6 +111,9 @@ impl PeerRef {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::PoolLimits;
     use super::*;
 
     fn address(last: u32) -> SocketAddr {
@@ -113,6 +138,27 @@ mod tests {
         assert!(known.is_gone());
         let again = peers.at(&host, address(1));
         assert_ne!(PeerRef::to(&again).number(), known.number());
+    }
+
+    #[test]
+    fn an_upstream_with_rules_of_its_own_shares_no_peer() {
+        let peers = Peers::default();
+        let pooling = Arc::new(Pooling {
+            limits: PoolLimits {
+                most_idle: 1,
+                idle: Duration::from_secs(1),
+                lifetime: Duration::from_secs(1),
+            },
+            connections: None,
+        });
+        let apart = peers.apart(Arc::clone(&pooling));
+        let host = Host::Name("users".into(), 80);
+        let known: Vec<_> = [&peers, &apart]
+            .map(|peers| PeerRef::to(&peers.at(&host, address(1))))
+            .into();
+        assert_ne!(known[0].number(), known[1].number());
+        assert!(known[0].pooling().is_none());
+        assert!(std::ptr::eq(known[1].pooling().unwrap(), &*pooling));
     }
 
     #[test]

@@ -155,6 +155,7 @@ impl UpstreamCheck<'_> {
             outliers: self.outliers(written.outliers.as_ref()),
             health: written.health.as_ref().map(|health| self.health(health)),
             guard: written.breaker.as_ref().map(|breaker| self.guard(breaker)),
+            pool: written.pool.as_ref().map(|pool| self.pool(pool, settings)),
             max_requests: written.max_requests,
             adaptive: written
                 .adaptive

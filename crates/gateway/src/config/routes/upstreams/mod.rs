@@ -4,6 +4,7 @@ mod check;
 mod fallback;
 mod guard;
 mod hedge;
+mod pool;
 mod retry;
 mod spec;
 mod split;

@@ -10,8 +10,8 @@ use load_balancer::outlier;
 use tokio::time::Instant;
 
 use crate::upstream::{
-    Balancer, Endpoint, Guard, GuardScope, HashKey, HealthCheck, Peers, Roster, Statuses, Sticky,
-    Upstream,
+    Balancer, ConnectionLimit, Endpoint, Guard, GuardScope, HashKey, HealthCheck, Peers,
+    PoolLimits, Pooling, Roster, Statuses, Sticky, Upstream,
 };
 
 /// What an upstream is made of.
@@ -24,8 +24,17 @@ pub(in crate::config::routes) struct UpstreamSpec {
     pub(super) outliers: Option<outlier::Settings>,
     pub(super) health: Option<HealthCheck>,
     pub(super) guard: Option<GuardSpec>,
+    pub(super) pool: Option<PoolSpec>,
     pub(super) max_requests: Option<u32>,
     pub(super) adaptive: Option<adaptive::Policy>,
+}
+
+/// How connections are kept, and how many there may be.
+#[derive(Debug, Clone)]
+pub(super) struct PoolSpec {
+    pub(super) limits: PoolLimits,
+    pub(super) max_connections: Option<u32>,
+    pub(super) max_pending: u32,
 }
 
 /// What breakers are made of.
@@ -59,6 +68,7 @@ impl UpstreamSpec {
             outliers: Some(default_outliers()),
             health: None,
             guard: None,
+            pool: None,
             max_requests: None,
             adaptive: None,
         }
@@ -67,17 +77,22 @@ impl UpstreamSpec {
     /// The upstream, from now on.
     pub(in crate::config::routes) fn build(self, name: &str, peers: &Arc<Peers>) -> Upstream {
         let breaker = self.guard.as_ref().and_then(GuardSpec::of_endpoints);
+        let pooling = self.pool.map(|pool| Arc::new(pool.build()));
         let roster = Roster {
             endpoints: self.endpoints.into(),
             balance: self.balance,
             outliers: self.outliers,
             breaker,
-            peers: Arc::clone(peers),
+            peers: pooling.as_ref().map_or_else(
+                || Arc::clone(peers),
+                |pooling| Arc::new(peers.apart(Arc::clone(pooling))),
+            ),
         };
         Upstream {
             name: name.into(),
             balancer: Balancer::new(roster, self.hash_key, self.sticky, Instant::now()),
             guard: self.guard.and_then(|guard| guard.build(name)),
+            pooling,
             limit: self.max_requests.map(|most| Arc::new(Limit::new(most))),
             // What is not possible has been found already.
             adaptive: self
@@ -86,6 +101,16 @@ impl UpstreamSpec {
                 .map(Arc::new),
             budget: RetryBudget::default(),
             health: self.health,
+        }
+    }
+}
+
+impl PoolSpec {
+    fn build(self) -> Pooling {
+        let limit = |most| ConnectionLimit::new(most as usize, self.max_pending as usize);
+        Pooling {
+            limits: self.limits,
+            connections: self.max_connections.map(limit).map(Arc::new),
         }
     }
 }

@@ -29,12 +29,36 @@ pub(in crate::config::routes) struct Upstream {
     pub(super) outliers: Option<Outliers>,
     /// Stops asking an upstream that fails.
     pub(super) breaker: Option<Breaker>,
+    /// How its connections are kept, and how many there may be; none are shared with other upstreams then.
+    pub(super) pool: Option<Pool>,
     /// Requests to it at once, of this gateway; more get 503. Any number where none is given.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) max_requests: Option<u32>,
     /// Requests to it at once are as many as its latency bears, found by trial: true, or within which bounds. Requests of
     /// less important routes are refused first.
     pub(super) adaptive: Option<Adaptive>,
+}
+
+/// How connections to an upstream are kept, and how many there may be.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Pool {
+    /// Connections to it that may be open, of all workers of this gateway and to all its endpoints, also those that are
+    /// idle. Any number where none is given.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) max_connections: Option<u32>,
+    /// Requests that may wait for a connection while "maxConnections" are open, for CONNECT_TIMEOUT at most; more get 503.
+    /// 1,024 where none is given, 0 for none.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(super) max_pending: Option<u32>,
+    /// Idle connections that are kept to each endpoint by each worker; UPSTREAM_MAX_IDLE where none is given, 0 for none.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub(super) max_idle: Option<u32>,
+    /// How long an idle connection is kept; UPSTREAM_IDLE_TIMEOUT where none is given.
+    pub(super) idle_timeout: Option<Period>,
+    /// How old a connection may be when it is used again; UPSTREAM_MAX_LIFETIME where none is given.
+    pub(super) max_lifetime: Option<Period>,
 }
 
 /// Whether there is a limit that finds itself, and within which bounds.
