@@ -87,6 +87,20 @@ fn it_begins_by_measuring_the_least_latency() {
 }
 
 #[test]
+fn what_a_request_has_waited_for_something_else_is_no_latency() {
+    let limit = limit(&Policy::default());
+    let mut now = s(1);
+    for _ in 0..50 {
+        let mut permit = limit.try_acquire(Priority::High, now).unwrap();
+        now += s(1);
+        permit.begins(now);
+        now += ms(10);
+        permit.complete(now);
+    }
+    assert!(limit.min_rtt() < Some(ms(11)));
+}
+
+#[test]
 fn it_grows_while_latency_does_not() {
     let limit = Arc::new(limit(&Policy::default()));
     let mut backend = Backend::new(u32::MAX);

@@ -35,6 +35,22 @@ fn a_request_is_in_flight_until_it_is_dropped() {
 }
 
 #[test]
+fn what_a_request_has_waited_for_something_else_is_no_latency() {
+    let load = Arc::new(Load::new(NOW));
+    let mut request = InFlight::start(&load, NOW);
+    request.begins(after(500));
+    request.answered(Outcome::Success, after(520));
+    let latency = load.latency(after(520)).unwrap();
+    assert!(latency.abs_diff(Duration::from_millis(20)) < Duration::from_micros(10));
+    // Nothing begins that has been answered.
+    request.begins(after(900));
+    assert_eq!(
+        request.answered(Outcome::GatewayFailure, after(900)),
+        Streak::default()
+    );
+}
+
+#[test]
 fn latency_is_the_time_to_the_first_answer() {
     let load = Arc::new(Load::new(NOW));
     assert_eq!(load.latency(NOW), None);
