@@ -1,5 +1,4 @@
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -120,24 +119,32 @@ async fn a_connection_is_handed_on_to_the_first_who_can_use_it() {
 }
 
 #[tokio::test]
-async fn the_front_is_not_passed_over_for_ever() {
+async fn the_front_is_not_passed_over_for_long() {
     let limit = limit(1, 100);
     let mut home = connection(place(&limit)).await;
+    tokio::time::pause();
+    let gone = waiting(&limit, 1);
     let mut front = waiting(&limit, 1);
     let mut others: VecDeque<_> = (0..50).map(|_| waiting(&limit, 0)).collect();
-    let mut passed_over = 0;
-    while limit.rest(home, 0).is_none() {
-        match others.front_mut().and_then(granted) {
-            Some(Granted::Connection(connection)) => home = connection,
-            other => {
-                assert!(other.is_none());
-                break;
-            }
+    let mut pass_over = |home| {
+        assert!(limit.rest(home, 0).is_none());
+        let mut other = others.pop_front().unwrap();
+        match granted(&mut other) {
+            Some(Granted::Connection(connection)) => Some(connection),
+            _ => None,
         }
-        others.pop_front();
-        passed_over += 1;
+    };
+    home = pass_over(home).unwrap();
+    tokio::time::advance(PASSED_OVER).await;
+    // Another front, another time.
+    drop(gone);
+    for _ in 0..20 {
+        home = pass_over(home).unwrap();
     }
-    assert_eq!(passed_over, MOST_PASSED_OVER);
+    tokio::time::advance(PASSED_OVER / 2).await;
+    home = pass_over(home).unwrap();
+    tokio::time::advance(PASSED_OVER / 2).await;
+    assert!(pass_over(home).is_none());
     assert!(matches!(granted(&mut front), Some(Granted::Place(_))));
 }
 
@@ -201,4 +208,5 @@ async fn places_are_neither_lost_nor_doubled_whoever_comes_and_goes() {
     assert!(!limit.is_wanted());
     let places = limit.lock();
     assert_eq!((places.taken, places.queue.len()), (0, 0));
+    assert!(places.queue.of_pools.is_empty());
 }
