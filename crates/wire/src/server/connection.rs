@@ -65,6 +65,16 @@ struct Present {
     upgrades: bool,
 }
 
+/// What becomes of the connection after a request.
+enum After<E> {
+    /// It takes another request.
+    Next,
+    /// It is over.
+    Close,
+    /// It has switched protocols.
+    Tunnel(Box<Upgraded>, E),
+}
+
 /// Serves the requests that come in on `io`, one after the other, until either side has had enough.
 pub fn serve<S: Service>(
     io: Io,
@@ -90,20 +100,25 @@ async fn serve_stream<S: Service>(
     let _registration = poll_fn(|context| Poll::Ready(drain.register(context.waker()))).await;
     let mut fresh = true;
     loop {
-        let persists = match next(&stream, config, drain, fresh).await {
-            // Boxed, so that an idle connection does not hold the room that a request needs.
+        let after = match next(&stream, config, drain, fresh).await {
+            // Boxed, so that neither an idle connection nor a tunnel holds the room that a request needs.
             Next::Request(head) => Box::pin(exchange(&stream, head, service, config, drain)).await,
             Next::Refused(error) => {
                 Box::pin(refuse(&stream, service.refuse(error), config)).await;
-                false
+                After::Close
             }
             Next::Http2 => return hand_over(stream),
             Next::Closed => return Ended::Closed,
         };
-        if !persists {
-            return Ended::Closed;
+        match after {
+            After::Next => fresh = false,
+            After::Close => return Ended::Closed,
+            After::Tunnel(upgraded, record) => {
+                let tunnel = run_tunnel(&stream, upgraded, record, config.tunnel_idle);
+                Box::pin(tunnel).await;
+                return Ended::Closed;
+            }
         }
-        fresh = false;
     }
 }
 
@@ -176,14 +191,14 @@ fn hand_over(stream: Rc<RefCell<Stream>>) -> Ended {
     }
 }
 
-/// Answers one request. Whether the connection takes another one.
+/// Answers one request.
 async fn exchange<S: Service>(
     stream: &Rc<RefCell<Stream>>,
     head: Box<RequestHead>,
     service: &S,
     config: &ServerConfig,
     drain: &Drain,
-) -> bool {
+) -> After<S::Exchange> {
     stream.borrow_mut().begin(&head);
     let present = Present {
         method: head.method.clone(),
@@ -198,7 +213,7 @@ async fn exchange<S: Service>(
         poll_fn(|context| poll_answer(stream, call.as_mut(), context)).await
     };
     let Some((response, record)) = answer else {
-        return false;
+        return After::Close;
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return switch(stream, response, record, &present, config).await;
@@ -222,20 +237,24 @@ async fn exchange<S: Service>(
     match end {
         End::Complete if persists && !sending.ends_with_connection() => {
             drop(sending);
-            discard(stream, config.request_body_idle).await
+            if discard(stream, config.request_body_idle).await {
+                After::Next
+            } else {
+                After::Close
+            }
         }
         End::Complete => {
             drop(sending);
             linger(stream).await;
-            false
+            After::Close
         }
-        End::ClientGone => false,
+        End::ClientGone => After::Close,
         End::BodyFailed(_) => {
             if sending.ends_with_connection() {
                 // A plain close would be the regular end of this body.
                 stream.borrow().io.reset_on_close();
             }
-            false
+            After::Close
         }
     }
 }
@@ -369,14 +388,14 @@ async fn refuse<E: Exchange>(
     }
 }
 
-/// Passes the switch of protocols on to the client, then bytes both ways. The connection ends with it.
+/// Passes the switch of protocols on to the client.
 async fn switch<E: Exchange>(
     stream: &RefCell<Stream>,
     response: Response<Body>,
     record: E,
     present: &Present,
     config: &ServerConfig,
-) -> bool {
+) -> After<E> {
     let (head, body) = response.into_parts();
     let upgraded = match body.into_upgraded() {
         Ok(upgraded) if present.upgrades => upgraded,
@@ -390,7 +409,7 @@ async fn switch<E: Exchange>(
                 sent: 0,
                 end,
             });
-            return false;
+            return After::Close;
         }
     };
     let head = Response::from_parts(head, Body::empty());
@@ -409,13 +428,18 @@ async fn switch<E: Exchange>(
             sent: 0,
             end,
         });
-        return false;
+        return After::Close;
     }
-    record.finish(run_tunnel(stream, upgraded, config.tunnel_idle).await);
-    false
+    After::Tunnel(upgraded, record)
 }
 
-async fn run_tunnel(stream: &RefCell<Stream>, upgraded: Box<Upgraded>, idle: Duration) -> Outcome {
+/// Passes bytes both ways. The connection ends with it.
+async fn run_tunnel<E: Exchange>(
+    stream: &RefCell<Stream>,
+    upgraded: Box<Upgraded>,
+    record: E,
+    idle: Duration,
+) {
     let mut tunnel = Tunnel::new(upgraded, idle);
     let tunnelled = poll_fn(|context: &mut Context<'_>| {
         let stream = &mut *stream.borrow_mut();
@@ -428,9 +452,9 @@ async fn run_tunnel(stream: &RefCell<Stream>, upgraded: Box<Upgraded>, idle: Dur
         TunnelEnd::BrokenDown => End::BodyFailed(BodyError::Truncated),
         TunnelEnd::Idle => End::BodyFailed(BodyError::TimedOut),
     };
-    Outcome {
+    record.finish(Outcome {
         received: tunnelled.received,
         sent: tunnelled.sent,
         end,
-    }
+    });
 }
