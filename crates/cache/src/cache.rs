@@ -1,0 +1,291 @@
+//! The cache: what a gateway asks, and tells.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use http::{Method, StatusCode};
+
+use crate::admit::{Refusal, Response, admit};
+use crate::conditional::{is_conditional_or_partial, is_for_backend};
+use crate::directives::RequestDirectives;
+use crate::fill::{Admission, Fill, Flights};
+use crate::hit::Hit;
+use crate::key::{Key, Parts};
+use crate::lookup::{Lookup, Miss, Stale, Ticket};
+use crate::policy::Policy;
+use crate::request::{Request, Use};
+use crate::settings::Settings;
+use crate::status::Forward;
+use crate::store::{Resource, Standing, Store, Usage};
+use crate::stored::Stored;
+use crate::tags::{MOST_TAGS, groups, tags};
+use crate::time::Timestamp;
+use crate::vary::Matcher;
+use crate::verdict::{Verdict, Why, judge};
+
+/// A cache that any number of threads share; a clone is the same cache.
+#[derive(Debug, Clone)]
+pub struct Cache(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) flights: Flights,
+    pub(crate) settings: Settings,
+    /// Bytes of bodies that are arriving.
+    pub(crate) filling: AtomicU64,
+}
+
+impl Cache {
+    /// An empty cache.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let store = Store::new(settings.capacity, settings.largest_body);
+        let settings = Settings {
+            largest_body: settings.largest_body.min(store.largest_body()),
+            ..settings
+        };
+        Self(Arc::new(Inner {
+            store,
+            flights: Flights::new(settings.most_flights),
+            filling: AtomicU64::new(0),
+            settings,
+        }))
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// The settings, as they were made possible.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// How much is stored.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.0.store.usage()
+    }
+
+    /// What is to be done with a request.
+    #[must_use]
+    pub fn lookup(
+        &self,
+        key: &Key,
+        request: &Request<'_>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Lookup {
+        let wishes = policy.wishes(request.headers);
+        if let Some(why) = bypass(key, request, &wishes) {
+            return if wishes.only_if_cached {
+                Lookup::OnlyIfCached
+            } else {
+                Lookup::Bypass(why)
+            };
+        }
+        // Before what is stored is looked at: a purge in between must not be taken for an earlier one.
+        let epoch = self.0.store.purges.epoch();
+        let resource = self.0.store.get(key.as_bytes());
+        let found = resource
+            .as_ref()
+            .and_then(|it| self.select(key, it, request, policy));
+        if let Some((stored, standing)) = found {
+            let softened = standing == Standing::Soft;
+            match judge(&stored.freshness, softened, &wishes, now) {
+                Verdict::Usable => {
+                    return Lookup::Hit(Hit::new(Arc::clone(stored), request, now));
+                }
+                Verdict::Validate {
+                    why,
+                    meanwhile,
+                    on_error,
+                } if !wishes.only_if_cached => {
+                    return Lookup::Stale(Stale {
+                        stored: Arc::clone(stored),
+                        why: match why {
+                            Why::Stale => Forward::Stale,
+                            Why::Request => Forward::Request,
+                        },
+                        meanwhile,
+                        on_error,
+                        ticket: self.ticket_to_join(key, epoch, resource.as_ref(), request, policy),
+                    });
+                }
+                Verdict::Validate { .. } => {}
+            }
+        }
+        if wishes.only_if_cached {
+            return Lookup::OnlyIfCached;
+        }
+        Lookup::Miss(Miss {
+            why: self.why_missed(key, resource.as_ref()),
+            ticket: self.ticket_to_join(key, epoch, resource.as_ref(), request, policy),
+        })
+    }
+
+    /// The newest response that is for the request.
+    fn select<'a>(
+        &self,
+        key: &Key,
+        resource: &'a Resource,
+        request: &Request<'_>,
+        policy: &Policy,
+    ) -> Option<(&'a Arc<Stored>, Standing)> {
+        let mut matcher = Matcher::new(request.headers, policy);
+        resource.variants().iter().find_map(|stored| {
+            if !matcher.matches(&stored.selector) {
+                return None;
+            }
+            match self.0.store.purges.standing(key.as_bytes(), stored) {
+                Standing::Gone => None,
+                standing => Some((stored, standing)),
+            }
+        })
+    }
+
+    fn why_missed(&self, key: &Key, resource: Option<&Resource>) -> Forward {
+        let Some(resource) = resource else {
+            return Forward::UriMiss;
+        };
+        let purges = &self.0.store.purges;
+        let is_gone = |it: &Arc<Stored>| purges.standing(key.as_bytes(), it) == Standing::Gone;
+        if resource.variants().iter().all(is_gone) {
+            // Room for others.
+            self.0.store.remove(key.as_bytes());
+            return Forward::UriMiss;
+        }
+        Forward::VaryMiss
+    }
+
+    /// A ticket for the answer to a `POST`, which may stand for what a `GET` would get (RFC 9110 §9.3.3): to be taken
+    /// when [`answered_unsafe`](Self::answered_unsafe) has been told of it.
+    #[must_use]
+    pub fn ticket(&self, key: &Key) -> Ticket {
+        Ticket {
+            epoch: self.0.store.purges.epoch(),
+            name: None,
+            url: self.0.store.hash(key.url()),
+        }
+    }
+
+    fn ticket_to_join(
+        &self,
+        key: &Key,
+        epoch: u64,
+        resource: Option<&Resource>,
+        request: &Request<'_>,
+        policy: &Policy,
+    ) -> Ticket {
+        let own_answer = is_conditional_or_partial(request.headers)
+            || *request.method == Method::HEAD
+            || (request.has_credentials() && !policy.isolated);
+        let name = (!own_answer).then(|| {
+            let mut name = key.as_bytes().to_vec();
+            // What the last answer varied by, the next will.
+            if let Some(newest) = resource.and_then(|it| it.variants().first()) {
+                newest
+                    .selector
+                    .write_for(request.headers, policy, &mut name);
+            }
+            name.into()
+        });
+        Ticket {
+            epoch,
+            name,
+            url: self.0.store.hash(key.url()),
+        }
+    }
+
+    /// Whether a response may be stored. `ticket` is that of the look-up.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn admit(
+        &self,
+        key: &Key,
+        request: &Request<'_>,
+        policy: &Policy,
+        response: &Response<'_>,
+        ticket: &Ticket,
+    ) -> Result<Admission, Refusal> {
+        let admitted = admit(policy, key, request, response)?;
+        let largest_body = policy.largest_body.min(self.0.settings.largest_body);
+        if admitted.length.is_some_and(|it| it > largest_body) {
+            return Err(Refusal::TooLarge);
+        }
+        Ok(Admission {
+            admitted,
+            labels: self.labels(key.as_bytes(), response)?,
+            key: key.as_bytes().into(),
+            epoch: ticket.epoch,
+            largest_body,
+            most_variants: policy.most_variants.max(1),
+            received: response.times.received,
+        })
+    }
+
+    /// Takes the body of a response that nobody else waits for.
+    #[must_use]
+    pub fn fill(&self, admission: Admission) -> Fill {
+        Fill::alone(self.clone(), admission)
+    }
+
+    /// What a response can be purged by: its tags, its groups, and its URL if the key has more in it.
+    pub(crate) fn labels(
+        &self,
+        key: &[u8],
+        response: &Response<'_>,
+    ) -> Result<Box<[u64]>, Refusal> {
+        let mut labels: Vec<u64> = tags(response.headers)
+            .take(MOST_TAGS + 1)
+            .map(|tag| self.tag_label(tag))
+            .collect();
+        let parts = Parts::of(key);
+        let origin = parts.map(|it| it.origin).unwrap_or_default();
+        for group in groups(response.headers) {
+            labels.push(self.tag_label(group.as_bytes()));
+            labels.push(self.group_label(origin, group.as_bytes()));
+        }
+        labels.sort_unstable();
+        labels.dedup();
+        if labels.len() > MOST_TAGS {
+            return Err(Refusal::TooManyTags);
+        }
+        if let Some(parts) = parts.filter(|it| it.has_extra) {
+            labels.push(self.0.store.hash(parts.url));
+        }
+        Ok(labels.into())
+    }
+
+    pub(crate) fn tag_label(&self, tag: &[u8]) -> u64 {
+        self.0.store.hash(&[b"t", tag].concat())
+    }
+
+    /// A group is of one origin (RFC 9875 §2).
+    pub(crate) fn group_label(&self, origin: &[u8], group: &[u8]) -> u64 {
+        self.0.store.hash(&[b"g", origin, group].concat())
+    }
+}
+
+/// Why a request has nothing to do with the cache.
+fn bypass(key: &Key, request: &Request<'_>, wishes: &RequestDirectives) -> Option<Forward> {
+    let method = match request.use_of_cache() {
+        // What the content asks for is not in the key.
+        Use::Get | Use::Head if request.has_content() => Some(Forward::Bypass),
+        Use::Get | Use::Head => None,
+        Use::Query if key.has_content() => None,
+        Use::Query => Some(Forward::Bypass),
+        Use::No => Some(Forward::Method),
+    };
+    let wish = (wishes.no_store || is_for_backend(request.headers)).then_some(Forward::Request);
+    method.or(wish)
+}
+
+/// Whether an answer is one instead of which a stale response may be served (RFC 5861 §4).
+#[must_use]
+pub fn is_failure(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}

@@ -1,0 +1,329 @@
+//! How responses get into the store, and how requests for the same thing share one way to the backend.
+//!
+//! A [`Leader`] goes to the backend. When the head of its answer may be stored it becomes a [`Fill`], which takes the
+//! body as it comes and stores it when it is whole. [`Follower`]s wait for the head, see whether it is for them, and
+//! read the body as far as it has come. Whatever goes wrong before a follower has got a head sets it free, all of them
+//! at once, to go to the backend by itself.
+
+mod assembly;
+mod flight;
+mod flights;
+mod follower;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::admit::Admitted;
+use crate::body::Body;
+use crate::cache::{Cache, Inner};
+use crate::stored::{Marks, Stored};
+use crate::time::Timestamp;
+
+use flight::{Flight, Opening, Phase};
+use flights::Boarding;
+pub(crate) use flights::Flights;
+pub use follower::{Chunk, Followed, Follower};
+
+/// A response that may be stored.
+#[derive(Debug)]
+pub struct Admission {
+    pub(crate) admitted: Admitted,
+    pub(crate) key: Box<[u8]>,
+    pub(crate) labels: Box<[u64]>,
+    pub(crate) epoch: u64,
+    pub(crate) largest_body: u64,
+    pub(crate) most_variants: usize,
+    pub(crate) received: Timestamp,
+}
+
+/// What a request is that wants to go to the backend.
+#[derive(Debug)]
+pub enum Joined {
+    /// The first: it goes.
+    Leader(Leader),
+    /// Another has gone already: it waits.
+    Follower(Follower),
+    /// It goes, and nobody waits for it: there are too many that do, or it is known not to help.
+    Alone,
+}
+
+/// Goes to the backend for others as well. When it is dropped, they are free.
+#[derive(Debug)]
+pub struct Leader {
+    cache: Cache,
+    flight: Arc<Flight>,
+    name: Box<[u8]>,
+}
+
+/// Takes the body of a response that is to be stored. When it is dropped before its end, nothing is.
+#[derive(Debug)]
+pub struct Fill {
+    cache: Cache,
+    flight: Arc<Flight>,
+    /// What others join it by, if they can.
+    name: Option<Box<[u8]>>,
+    opening: Arc<Opening>,
+    key: Box<[u8]>,
+    labels: Box<[u64]>,
+    epoch: u64,
+    largest_body: u64,
+    most_variants: usize,
+    received: Timestamp,
+    /// What it has taken of the room that all fills share.
+    reserved: u64,
+    failed: Option<Abandoned>,
+}
+
+/// Why a response was not stored although its head allowed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Abandoned {
+    /// Its body is larger than is stored.
+    #[error("too-large")]
+    TooLarge,
+    /// Its body is longer or shorter than it said.
+    #[error("bad-length")]
+    BadLength,
+    /// Too many bodies are arriving at the same time.
+    #[error("no-room")]
+    NoRoom,
+    /// What it would be stored for has been purged or changed since it was asked for.
+    #[error("invalidated")]
+    Invalidated,
+}
+
+impl Joined {
+    /// Joins what is under way by this name, or begins it. `url` is the hash of the URL.
+    pub(crate) fn board(cache: &Cache, name: &[u8], url: u64, epoch: u64, now: Timestamp) -> Self {
+        let inner = cache.inner();
+        if inner.flights.was_refused(name, now) {
+            return Self::Alone;
+        }
+        let is_current = |epoch| inner.store.purges.is_current(url, epoch);
+        let most = inner.settings.most_followers;
+        match inner.flights.board(name, epoch, most, is_current) {
+            Boarding::First(flight) => Self::Leader(Leader {
+                cache: cache.clone(),
+                flight,
+                name: name.into(),
+            }),
+            Boarding::Joined(flight, number) => Self::Follower(Follower::new(flight, number)),
+            Boarding::Full => Self::Alone,
+        }
+    }
+}
+
+impl Leader {
+    /// The head of the answer may be stored: what comes of the body goes to the followers as well.
+    #[must_use]
+    pub fn fill(mut self, admission: Admission) -> Fill {
+        let name = std::mem::take(&mut self.name);
+        Fill::new(
+            self.cache.clone(),
+            Arc::clone(&self.flight),
+            Some(name),
+            admission,
+        )
+    }
+
+    /// What is stored is right, or right again: followers are answered from it.
+    pub fn found(self, stored: &Arc<Stored>) {
+        self.end(Phase::Stored(Arc::clone(stored)));
+    }
+
+    /// The answer cannot be shared: followers are free, and for some seconds nobody waits for the next of the kind.
+    pub fn refused(self, now: Timestamp) {
+        self.cache.inner().flights.note_refused(&self.name, now);
+    }
+
+    /// Whether others wait. Worth going on for when the client of this one has left.
+    #[must_use]
+    pub fn has_followers(&self) -> bool {
+        self.flight.lock().has_followers()
+    }
+
+    fn end(&self, phase: Phase) {
+        // Out of the table first: nobody joins what is over.
+        self.cache.inner().flights.remove(&self.name, &self.flight);
+        self.flight.change(|state| state.phase = phase);
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        // One that has become a fill has no name any more.
+        if self.name.is_empty() {
+            return;
+        }
+        let is_waiting = matches!(self.flight.lock().phase, Phase::Asked);
+        if is_waiting {
+            self.end(Phase::Released);
+        }
+    }
+}
+
+impl Fill {
+    pub(crate) fn alone(cache: Cache, admission: Admission) -> Self {
+        Self::new(cache, Arc::default(), None, admission)
+    }
+
+    fn new(
+        cache: Cache,
+        flight: Arc<Flight>,
+        name: Option<Box<[u8]>>,
+        admission: Admission,
+    ) -> Self {
+        let admitted = admission.admitted;
+        let opening = Arc::new(Opening {
+            head: admitted.head,
+            freshness: admitted.freshness,
+            selector: admitted.selector,
+            length: admitted.length,
+        });
+        flight.change(|state| state.open(Arc::clone(&opening)));
+        Self {
+            cache,
+            flight,
+            name,
+            opening,
+            key: admission.key,
+            labels: admission.labels,
+            epoch: admission.epoch,
+            largest_body: admission.largest_body,
+            most_variants: admission.most_variants,
+            received: admission.received,
+            reserved: 0,
+            failed: None,
+        }
+    }
+
+    /// A chunk of the body. An error says that the response will not be stored; as long as [`is_needed`] is true,
+    /// followers still want what comes.
+    ///
+    /// # Errors
+    /// The body is too large or longer than it said, or there is no room.
+    ///
+    /// [`is_needed`]: Self::is_needed
+    pub fn push(&mut self, chunk: &[u8]) -> Result<(), Abandoned> {
+        if self.failed.is_none() {
+            let length = self.flight.lock().length() + chunk.len() as u64;
+            if let Err(why) = self.make_room(length) {
+                self.abandon(why);
+            }
+        }
+        if self.failed == Some(Abandoned::BadLength) {
+            return Err(Abandoned::BadLength);
+        }
+        if self.is_needed() {
+            let (expected, most) = (self.opening.length, self.largest_body);
+            self.flight
+                .change(|state| state.push(chunk, expected, most));
+        }
+        self.failed.map_or(Ok(()), Err)
+    }
+
+    /// Whether anything is done with what is pushed: it is to be stored, or somebody follows.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        self.failed.is_none() || self.flight.lock().has_followers()
+    }
+
+    /// Whether others read along. Worth going on for when the client of this one has left.
+    #[must_use]
+    pub fn has_followers(&self) -> bool {
+        self.flight.lock().has_followers()
+    }
+
+    /// The body has ended as it should: it is stored.
+    ///
+    /// # Errors
+    /// It is not, for this reason.
+    pub fn finish(mut self) -> Result<Arc<Stored>, Abandoned> {
+        let length = self.flight.lock().length();
+        if self.opening.length.is_some_and(|it| it != length) {
+            self.abandon(Abandoned::BadLength);
+        }
+        if let Some(why) = self.failed {
+            if why != Abandoned::BadLength {
+                self.end(Phase::Over);
+            }
+            return Err(why);
+        }
+        let pieces = self.flight.lock().finish();
+        let stored = Arc::new(Stored {
+            head: self.opening.head.clone().with_length(length),
+            body: Body::new(pieces),
+            freshness: self.opening.freshness,
+            selector: self.opening.selector.clone(),
+            labels: std::mem::take(&mut self.labels),
+            marks: Marks::new(self.epoch, self.received),
+        });
+        let is_stored = self
+            .inner()
+            .store
+            .put(&self.key, &stored, self.most_variants);
+        self.end(Phase::Stored(Arc::clone(&stored)));
+        if is_stored {
+            Ok(stored)
+        } else {
+            Err(Abandoned::Invalidated)
+        }
+    }
+
+    fn inner(&self) -> &Inner {
+        self.cache.inner()
+    }
+
+    fn make_room(&mut self, length: u64) -> Result<(), Abandoned> {
+        if self.opening.length.is_some_and(|it| length > it) {
+            return Err(Abandoned::BadLength);
+        }
+        if length > self.largest_body {
+            return Err(Abandoned::TooLarge);
+        }
+        let more = length.saturating_sub(self.reserved);
+        let inner = self.cache.inner();
+        let before = inner.filling.fetch_add(more, Ordering::Relaxed);
+        self.reserved += more;
+        if before + more > inner.settings.most_filling() {
+            return Err(Abandoned::NoRoom);
+        }
+        Ok(())
+    }
+
+    /// It will not be stored. What is too large still goes to those who follow; what lies about its length does not.
+    fn abandon(&mut self, why: Abandoned) {
+        self.failed = Some(why);
+        if why == Abandoned::BadLength {
+            self.end(Phase::Broken);
+            return;
+        }
+        self.leave_table();
+        self.flight.change(flight::State::let_go);
+    }
+
+    fn leave_table(&mut self) {
+        if let Some(name) = self.name.take() {
+            self.cache.inner().flights.remove(&name, &self.flight);
+        }
+    }
+
+    fn end(&mut self, phase: Phase) {
+        self.leave_table();
+        self.flight.change(|state| {
+            state.phase = phase;
+            state.let_go();
+        });
+    }
+}
+
+impl Drop for Fill {
+    fn drop(&mut self) {
+        self.inner()
+            .filling
+            .fetch_sub(self.reserved, Ordering::Relaxed);
+        let is_arriving = matches!(self.flight.lock().phase, Phase::Arriving(_));
+        if is_arriving {
+            self.end(Phase::Broken);
+        }
+    }
+}

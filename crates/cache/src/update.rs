@@ -1,0 +1,221 @@
+//! What answers of the backend do to what is stored: they make it fresh again, or invalid.
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED};
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::admit::Response;
+use crate::cache::Cache;
+use crate::conditional::is_about;
+use crate::directives::{ResponseDirectives, Scope};
+use crate::freshness::{Freshness, lifetime};
+use crate::invalidate::{invalidates, locations};
+use crate::key::{Key, KeyRecipe, Target, push_origin};
+use crate::lookup::Ticket;
+use crate::policy::Policy;
+use crate::request::Request;
+use crate::store::Manner;
+use crate::stored::{Marks, Stored};
+use crate::tags::invalidated_groups;
+use crate::vary::Matcher;
+
+/// What a 304 has done.
+#[derive(Debug)]
+pub enum Freshened {
+    /// This is right now, and stored if it may be.
+    Updated(Arc<Stored>),
+    /// The answer is about something else than what is stored, which is gone: the request has to be sent again,
+    /// without validators.
+    Mismatch,
+}
+
+/// What is purged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purge<'a> {
+    /// All.
+    Everything,
+    /// What is stored for one URL, by [`KeyRecipe::url`], whatever else the keys hold.
+    Url(&'a Key),
+    /// All URLs of this scheme and host that begin so.
+    Prefix {
+        /// `http` or `https`.
+        scheme: &'a str,
+        /// The authority.
+        host: &'a str,
+        /// The beginning of the path, or of path and query.
+        path_and_query: &'a str,
+    },
+    /// What has this tag or is in this group, at any origin.
+    Tag(&'a str),
+}
+
+impl Cache {
+    /// The backend has answered 304 to a request with the validators of `stored` (RFC 9111 §4.3.4).
+    pub fn freshen(
+        &self,
+        key: &Key,
+        stored: &Arc<Stored>,
+        policy: &Policy,
+        response: &Response<'_>,
+        ticket: &Ticket,
+    ) -> Freshened {
+        if !is_about(response.headers, &stored.head) {
+            self.inner().store.remove(key.as_bytes());
+            return Freshened::Mismatch;
+        }
+        Freshened::Updated(self.update(key, stored, policy, response, ticket))
+    }
+
+    /// Stores a response anew, with the fields of an answer that has not got its body.
+    fn update(
+        &self,
+        key: &Key,
+        stored: &Arc<Stored>,
+        policy: &Policy,
+        response: &Response<'_>,
+        ticket: &Ticket,
+    ) -> Arc<Stored> {
+        let own = ResponseDirectives::read(response.headers, &policy.targeted);
+        let head = stored
+            .head
+            .updated(response.headers, &own, response.times.received);
+        // What counts is what is stored now: an answer may say nothing of how long it is fresh.
+        let mut headers = head.to_map(1);
+        if let Some(age) = response.headers.get(http::header::AGE) {
+            headers.insert(http::header::AGE, age.clone());
+        }
+        let directives = ResponseDirectives::read(&headers, &policy.targeted);
+        let received = response.times.received;
+        let lifetime = lifetime(&directives, head.status(), &headers, policy, received, true);
+        let updated = Arc::new(Stored {
+            freshness: Freshness::new(&directives, &headers, lifetime, policy, response.times),
+            labels: self
+                .labels(
+                    key.as_bytes(),
+                    &Response {
+                        headers: &headers,
+                        ..*response
+                    },
+                )
+                .unwrap_or_else(|_| stored.labels.clone()),
+            head,
+            body: stored.body.clone(),
+            selector: stored.selector.clone(),
+            marks: Marks::new(ticket.epoch, received),
+        });
+        let store = &self.inner().store;
+        if own.no_store || own.private == Scope::Everything {
+            store.remove(key.as_bytes());
+        } else {
+            store.put(key.as_bytes(), &updated, policy.most_variants.max(1));
+        }
+        updated
+    }
+
+    /// The backend has answered a `HEAD`: what is stored for `GET` is fresh again, or is known not to be right (RFC
+    /// 9111 §4.3.5).
+    pub fn answered_head(
+        &self,
+        key: &Key,
+        request: &Request<'_>,
+        policy: &Policy,
+        response: &Response<'_>,
+        ticket: &Ticket,
+    ) {
+        if *request.method != Method::HEAD || response.status != StatusCode::OK {
+            return;
+        }
+        let Some(resource) = self.inner().store.get(key.as_bytes()) else {
+            return;
+        };
+        let mut matcher = Matcher::new(request.headers, policy);
+        let mut variants = resource.variants().iter();
+        let Some(stored) = variants.find(|it| matcher.matches(&it.selector)) else {
+            return;
+        };
+        if stored.head.status() == StatusCode::OK && is_same(response.headers, stored) {
+            self.update(key, stored, policy, response, ticket);
+        } else {
+            stored
+                .marks
+                .softened
+                .store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// The backend has answered a request that may have changed something: what is stored for its target, and for what
+    /// the answer names, is taken out (RFC 9111 §4.4, RFC 9875 §3). Whether there was reason to.
+    pub fn answered_unsafe(
+        &self,
+        recipe: &KeyRecipe,
+        method: &Method,
+        target: &Target<'_>,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> bool {
+        if !invalidates(method, status) {
+            return false;
+        }
+        let store = &self.inner().store;
+        store.remove_url(recipe.url(target).as_bytes(), Manner::Hard);
+        for location in locations(headers, target) {
+            let named = Target {
+                path: &location.path,
+                query: location.query.as_deref(),
+                ..*target
+            };
+            store.remove_url(recipe.url(&named).as_bytes(), Manner::Hard);
+        }
+        let groups = invalidated_groups(headers);
+        if !groups.is_empty() {
+            let mut origin = Vec::new();
+            push_origin(&mut origin, target.scheme, target.host);
+            let labels: Vec<u64> = groups
+                .iter()
+                .map(|it| self.group_label(&origin, it.as_bytes()))
+                .collect();
+            store.purges.purge(&labels, Manner::Hard);
+        }
+        true
+    }
+
+    /// Purges. What is asked for from now on is not answered with what was asked for before.
+    pub fn purge(&self, what: &Purge<'_>, manner: Manner) {
+        let store = &self.inner().store;
+        match *what {
+            Purge::Everything => store.purge_all(manner),
+            Purge::Url(key) => store.remove_url(key.url(), manner),
+            Purge::Prefix {
+                scheme,
+                host,
+                path_and_query,
+            } => {
+                let mut origin = Vec::new();
+                push_origin(&mut origin, scheme, host);
+                let path_and_query = path_and_query.as_bytes().to_vec();
+                store.purges.purge_prefix(origin, path_and_query, manner);
+            }
+            Purge::Tag(tag) => {
+                store
+                    .purges
+                    .purge(&[self.tag_label(tag.as_bytes())], manner);
+            }
+        }
+    }
+
+    /// Gives back the memory of what has been purged, which otherwise happens as room is needed. It looks at all that
+    /// is stored, and is not for a thread that serves requests.
+    pub fn sweep(&self) {
+        self.inner().store.sweep();
+    }
+}
+
+/// Whether a head is that of what is stored, by all that both say (RFC 9111 §4.3.5).
+fn is_same(headers: &HeaderMap, stored: &Stored) -> bool {
+    [ETAG, LAST_MODIFIED, CONTENT_LENGTH].iter().all(|name| {
+        headers
+            .get(name)
+            .is_none_or(|new| stored.head.get(name.as_str()) == Some(new.as_bytes()))
+    })
+}
