@@ -147,7 +147,10 @@ fn is_answer_to_get(request: &Request<'_>, headers: &HeaderMap, lifetime: Lifeti
     matches!(lifetime, Lifetime::Explicit(_)) && resolves_to_target(headers, request.target)
 }
 
-fn check_status(status: StatusCode, directives: &ResponseDirectives) -> Result<(), Refusal> {
+pub(crate) fn check_status(
+    status: StatusCode,
+    directives: &ResponseDirectives,
+) -> Result<(), Refusal> {
     let is_part =
         status == StatusCode::PARTIAL_CONTENT || status == StatusCode::RANGE_NOT_SATISFIABLE;
     let of_condition =
@@ -164,7 +167,7 @@ fn check_status(status: StatusCode, directives: &ResponseDirectives) -> Result<(
     }
 }
 
-fn check_privacy(
+pub(crate) fn check_privacy(
     policy: &Policy,
     request: &Request<'_>,
     headers: &HeaderMap,

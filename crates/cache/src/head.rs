@@ -9,6 +9,9 @@ use crate::directives::syntax::members;
 use crate::names;
 use crate::time::{Timestamp, format_date};
 
+/// What cookies were once set by (RFC 2965).
+pub(crate) const SET_COOKIE2: HeaderName = HeaderName::from_static("set-cookie2");
+
 /// Status and fields, these as lines of HTTP/1.1 in one piece of memory. A [`HeaderMap`] takes four times as much.
 #[derive(Debug, Clone)]
 pub struct Head {
@@ -191,7 +194,7 @@ fn storable<'a>(
 pub(crate) fn sets_cookies(headers: &HeaderMap, directives: &ResponseDirectives) -> bool {
     let name = SET_COOKIE.as_str();
     (headers.contains_key(name) && !directives.is_withheld(name))
-        || headers.contains_key("set-cookie2")
+        || headers.contains_key(SET_COOKIE2)
 }
 
 /// A recipient with a clock adds the date if it is missing, before it stores a response (RFC 9110 §6.6.1).

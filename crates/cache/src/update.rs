@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED};
+use http::header::{AGE, CONTENT_LENGTH, ETAG, LAST_MODIFIED, SET_COOKIE};
 use http::{HeaderMap, Method, StatusCode};
 
-use crate::admit::Response;
+use crate::admit::{Response, check_privacy, check_status};
 use crate::cache::Cache;
 use crate::conditional::is_about;
-use crate::directives::{ResponseDirectives, Scope};
+use crate::directives::ResponseDirectives;
 use crate::freshness::{Freshness, lifetime};
+use crate::head::SET_COOKIE2;
 use crate::invalidate::{invalidates, locations};
 use crate::key::{Key, KeyRecipe, Target, push_origin};
 use crate::lookup::Ticket;
@@ -18,7 +19,7 @@ use crate::request::Request;
 use crate::store::Manner;
 use crate::stored::{Marks, Stored};
 use crate::tags::invalidated_groups;
-use crate::vary::Matcher;
+use crate::vary::{Matcher, Selector};
 
 /// What a 304 has done.
 #[derive(Debug)]
@@ -51,64 +52,78 @@ pub enum Purge<'a> {
 }
 
 impl Cache {
-    /// The backend has answered 304 to a request with the validators of `stored` (RFC 9111 §4.3.4).
+    /// The backend has answered 304 to `request`, which had the validators of `stored` (RFC 9111 §4.3.4).
+    ///
+    /// Cookies that the 304 sets are for this client, and stored only if the policy says so: they are to be added to
+    /// what it gets.
     pub fn freshen(
         &self,
         key: &Key,
+        request: &Request<'_>,
         stored: &Arc<Stored>,
         policy: &Policy,
         response: &Response<'_>,
         ticket: &Ticket,
     ) -> Freshened {
         if !is_about(response.headers, &stored.head) {
-            self.inner().store.remove(key.as_bytes());
+            self.inner().store.take_out(key.as_bytes(), stored);
             return Freshened::Mismatch;
         }
-        Freshened::Updated(self.update(key, stored, policy, response, ticket))
+        Freshened::Updated(self.update(key, request, stored, policy, response, ticket))
     }
 
-    /// Stores a response anew, with the fields of an answer that has not got its body.
+    /// A response with the fields of an answer that has not got its body. It is stored instead of the old one, unless
+    /// what it says now forbids that.
     fn update(
         &self,
         key: &Key,
+        request: &Request<'_>,
         stored: &Arc<Stored>,
         policy: &Policy,
         response: &Response<'_>,
         ticket: &Ticket,
     ) -> Arc<Stored> {
-        let own = ResponseDirectives::read(response.headers, &policy.targeted);
-        let head = stored
-            .head
-            .updated(response.headers, &own, response.times.received);
+        let mut news = response.headers.clone();
+        if !policy.store_set_cookie {
+            for name in [SET_COOKIE, SET_COOKIE2] {
+                news.remove(name);
+            }
+        }
+        let received = response.times.received;
+        let own = ResponseDirectives::read(&news, &policy.targeted);
+        let head = stored.head.updated(&news, &own, received);
         // What counts is what is stored now: an answer may say nothing of how long it is fresh.
         let mut headers = head.to_map(1);
-        if let Some(age) = response.headers.get(http::header::AGE) {
-            headers.insert(http::header::AGE, age.clone());
+        if let Some(age) = news.get(AGE) {
+            headers.insert(AGE, age.clone());
         }
         let directives = ResponseDirectives::read(&headers, &policy.targeted);
-        let received = response.times.received;
-        let lifetime = lifetime(&directives, head.status(), &headers, policy, received, true);
+        let merged = Response {
+            status: head.status(),
+            headers: &headers,
+            times: response.times,
+        };
+        let selector = Selector::new(&headers, request.headers, policy);
+        let labels = self.labels(key.as_bytes(), &merged);
+        let may_be_stored = selector.is_ok() && labels.is_ok() && {
+            check_status(merged.status, &directives).is_ok()
+                && check_privacy(policy, request, &headers, &directives).is_ok()
+        };
+        let lifetime = lifetime(&directives, merged.status, &headers, policy, received, true);
         let updated = Arc::new(Stored {
             freshness: Freshness::new(&directives, &headers, lifetime, policy, response.times),
-            labels: self
-                .labels(
-                    key.as_bytes(),
-                    &Response {
-                        headers: &headers,
-                        ..*response
-                    },
-                )
-                .unwrap_or_else(|_| stored.labels.clone()),
-            head,
+            labels: labels.unwrap_or_default(),
             body: stored.body.clone(),
-            selector: stored.selector.clone(),
+            selector: selector.unwrap_or_default(),
             marks: Marks::new(ticket.epoch, received),
+            head,
         });
         let store = &self.inner().store;
-        if own.no_store || own.private == Scope::Everything {
-            store.remove(key.as_bytes());
-        } else {
-            store.put(key.as_bytes(), &updated, policy.most_variants.max(1));
+        if may_be_stored {
+            let most = policy.most_variants.max(1);
+            store.put(key.as_bytes(), &updated, Some(stored), most);
+        } else if !request.has_credentials() {
+            store.take_out(key.as_bytes(), stored);
         }
         updated
     }
@@ -135,7 +150,7 @@ impl Cache {
             return;
         };
         if stored.head.status() == StatusCode::OK && is_same(response.headers, stored) {
-            self.update(key, stored, policy, response, ticket);
+            self.update(key, request, stored, policy, response, ticket);
         } else {
             stored
                 .marks

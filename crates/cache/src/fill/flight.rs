@@ -28,6 +28,8 @@ pub(super) struct State {
     /// By number; those that have left are `None`.
     followers: Vec<Option<Place>>,
     waiting: usize,
+    /// Whom to tell that he was cut off.
+    cut_off: Vec<Waker>,
 }
 
 /// How far a flight is.
@@ -105,14 +107,10 @@ impl Flight {
 
 impl State {
     fn wakers(&mut self) -> Vec<Waker> {
-        if self.waiting == 0 {
-            return Vec::new();
-        }
-        self.followers
-            .iter_mut()
-            .flatten()
-            .filter_map(|it| it.waker.take())
-            .collect()
+        let mut wakers = std::mem::take(&mut self.cut_off);
+        let waiting = self.followers.iter_mut().flatten();
+        wakers.extend(waiting.filter_map(|it| it.waker.take()));
+        wakers
     }
 
     /// A number for another follower, if there may be one.
@@ -176,10 +174,8 @@ impl State {
                 .min_by_key(|it| it.as_ref().map(|it| it.position));
             match slowest {
                 Some(place) => {
-                    if let Some(waker) = place.take().and_then(|it| it.waker) {
-                        // It finds out that it is not a follower any more.
-                        waker.wake();
-                    }
+                    let waker = place.take().and_then(|it| it.waker);
+                    self.cut_off.extend(waker);
                     self.waiting -= 1;
                 }
                 None => break,

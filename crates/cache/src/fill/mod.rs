@@ -260,7 +260,7 @@ impl Fill {
         let is_stored = self
             .inner()
             .store
-            .put(&self.key, &stored, self.most_variants);
+            .put(&self.key, &stored, None, self.most_variants);
         self.end(Phase::Stored(Arc::clone(&stored)));
         if is_stored {
             Ok(stored)

@@ -120,9 +120,15 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores a response next to the others of its key, instead of the one that was selected by the same. Whether it
-    /// was: not if a purge or an unsafe request has come between the request that it answers and now.
-    pub(crate) fn put(&self, key: &[u8], new: &Arc<Stored>, most: usize) -> bool {
+    /// Stores a response next to the others of its key, instead of `old` and of the one that was selected by the same.
+    /// Whether it was: not if a purge or an unsafe request has come between the request that it answers and now.
+    pub(crate) fn put(
+        &self,
+        key: &[u8],
+        new: &Arc<Stored>,
+        old: Option<&Arc<Stored>>,
+        most: usize,
+    ) -> bool {
         let Some(parts) = Parts::of(key) else {
             return false;
         };
@@ -137,12 +143,33 @@ impl Store {
         let others = self.cache.peek(key);
         let mut all = vec![Arc::clone(new)];
         let kept = others.iter().flat_map(Resource::variants).filter(|it| {
-            it.selector != new.selector && self.purges.standing(key, it) != Standing::Gone
+            it.selector != new.selector
+                && old.is_none_or(|old| !Arc::ptr_eq(it, old))
+                && self.purges.standing(key, it) != Standing::Gone
         });
         all.extend(kept.cloned());
         resource::bound(&mut all, most, self.largest_resource);
         self.cache.insert(key.into(), Resource::new(all));
         true
+    }
+
+    /// Takes one response out.
+    pub(crate) fn take_out(&self, key: &[u8], old: &Arc<Stored>) {
+        let _writer = self.writer(key);
+        let Some(resource) = self.cache.peek(key) else {
+            return;
+        };
+        let left: Vec<_> = resource
+            .variants()
+            .iter()
+            .filter(|it| !Arc::ptr_eq(it, old))
+            .cloned()
+            .collect();
+        if left.is_empty() {
+            self.cache.remove(key);
+        } else if left.len() < resource.variants().len() {
+            self.cache.insert(key.into(), Resource::new(left));
+        }
     }
 
     /// Takes everything out that is stored for a URL: at once for a key that is the URL and nothing else, at the next

@@ -132,9 +132,7 @@ impl Gateway {
         backend: Backend<'_>,
     ) -> Answer {
         let mut headers = request.headers.clone();
-        if *request.method != Method::HEAD {
-            stale.validators().apply(&mut headers);
-        }
+        stale.validators().apply(&mut headers);
         let answer = backend(&Sent { headers });
         let failed = answer.as_ref().is_none_or(|it| is_failure(it.status));
         if failed && stale.serves_on_error() {
@@ -150,10 +148,14 @@ impl Gateway {
                 times: self.times(),
             };
             let ticket = stale.ticket();
-            return match self
-                .cache
-                .freshen(key, stale.stored(), &self.policy, &response, ticket)
-            {
+            return match self.cache.freshen(
+                key,
+                request,
+                stale.stored(),
+                &self.policy,
+                &response,
+                ticket,
+            ) {
                 Freshened::Updated(stored) => {
                     let mut answer = hit_answer(&Hit::new(stored, request, self.now));
                     answer.forward = Some(stale.why());

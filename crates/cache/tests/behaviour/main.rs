@@ -6,6 +6,7 @@ mod checklist;
 mod fills;
 mod gateway;
 mod invalidation;
+mod model;
 mod purges;
 mod revalidation;
 mod sharing;

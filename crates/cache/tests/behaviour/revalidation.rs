@@ -162,8 +162,8 @@ fn a_head_answer_freshens_or_spoils_what_is_stored() {
         ];
         gateway.get("/", &[], &answer(200, &stored, "old"));
         gateway.wait(3);
-        let (_, seen) = gateway.request("HEAD", "/", &[], &answer(200, lines, ""));
-        assert!(!seen.unwrap().headers.contains_key("if-none-match"));
+        let (head, _) = gateway.request("HEAD", "/", &[], &answer(200, lines, ""));
+        assert!(!head.cached);
         let (got, _) = gateway.get("/", &[], &answer(500, &["a: none"], ""));
         assert_eq!(got.cached, body.is_some(), "{lines:?}");
         assert_eq!(got.headers["a"], body.unwrap_or("none"));
@@ -189,4 +189,42 @@ fn negative_answers_are_kept_for_as_long_as_is_set() {
     assert!(!gateway.has("/a") && gateway.has("/b"));
     gateway.wait(8);
     assert!(!gateway.has("/b"));
+}
+
+#[test]
+fn what_a_304_brings_for_one_client_is_not_stored() {
+    let stored = ["cache-control: max-age=5", "etag: \"a\"", "a: 1"];
+    let mut gateway = Gateway::default();
+    gateway.get("/", &[], &answer(200, &stored, "body"));
+    gateway.wait(9);
+    let cookie = answer(304, &["set-cookie: a=b", "a: 2"], "");
+    assert!(gateway.get("/", &[], &cookie).0.cached);
+    let (hit, seen) = gateway.get("/", &[], &answer(500, &[], ""));
+    assert!(seen.is_none() && !hit.headers.contains_key("set-cookie"));
+    assert_eq!(hit.headers["a"], "2");
+
+    gateway.wait(9);
+    let own = answer(304, &["a: secret"], "");
+    let (validated, _) = gateway.get("/", &["authorization: x"], &own);
+    assert_eq!(validated.headers["a"], "secret");
+    let (other, seen) = gateway.get("/", &[], &answer(304, &[], ""));
+    assert!(seen.is_some(), "still stale");
+    assert_eq!(other.headers["a"], "2");
+
+    gateway.wait(9);
+    let private = answer(304, &["cache-control: private"], "");
+    assert!(gateway.get("/", &[], &private).0.cached);
+    assert!(!gateway.has("/"));
+}
+
+#[test]
+fn a_304_that_varies_by_something_else_is_for_other_requests() {
+    let mut gateway = Gateway::default();
+    let stored = ["cache-control: max-age=5", "etag: \"a\""];
+    gateway.get("/", &["foo: 1"], &answer(200, &stored, "body"));
+    gateway.wait(9);
+    gateway.get("/", &["foo: 1"], &answer(304, &["vary: foo"], ""));
+    let failure = answer(500, &[], "");
+    assert!(!gateway.get("/", &["foo: 2"], &failure).0.cached);
+    assert!(gateway.get("/", &["foo: 1"], &failure).0.cached);
 }

@@ -345,10 +345,14 @@ fn what_was_validated_answers_all_who_waited() {
         let Lookup::Stale(stale) = lookup else {
             panic!("{lookup:?}")
         };
-        let freshened =
-            gateway
-                .cache
-                .freshen(key, stale.stored(), &gateway.policy, &response, &ticket);
+        let freshened = gateway.cache.freshen(
+            key,
+            request,
+            stale.stored(),
+            &gateway.policy,
+            &response,
+            &ticket,
+        );
         match freshened {
             cache::Freshened::Updated(stored) => leader.found(&stored),
             other @ cache::Freshened::Mismatch => panic!("{other:?}"),
