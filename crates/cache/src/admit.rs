@@ -25,46 +25,56 @@ pub struct Response<'a> {
 
 /// Why a response is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.as_str())]
 pub enum Refusal {
     /// Answers to this method are not stored, or not to a request with content.
-    #[error("method")]
     Method,
     /// The request forbids it.
-    #[error("request-no-store")]
     RequestNoStore,
     /// No final answer, a part, or an answer to a condition of the client's.
-    #[error("status")]
     Status,
     /// The response forbids it.
-    #[error("no-store")]
     NoStore,
     /// It is for one user.
-    #[error("private")]
     Private,
     /// What it says could not be read to the end, and may have forbidden it.
-    #[error("unclear")]
     Unclear,
     /// The request has credentials, and the response does not say that others may have it.
-    #[error("authorization")]
     Authorization,
     /// It sets cookies.
-    #[error("set-cookie")]
     SetCookie,
-    /// It varies by more than the request.
-    #[error("vary")]
+    /// It varies by more than the request, or by too many fields.
     Vary,
     /// It would never be fresh, and could not be validated.
-    #[error("no-freshness")]
     NoFreshness,
     /// Its body is too large.
-    #[error("too-large")]
     TooLarge,
-    /// It has contradictory lengths.
-    #[error("bad-length")]
+    /// It has no length that could be right, or several.
     BadLength,
     /// It has too many tags.
-    #[error("too-many-tags")]
     TooManyTags,
+}
+
+impl Refusal {
+    /// A word for it, as `Cache-Status` has in `detail`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Method => "method",
+            Self::RequestNoStore => "request-no-store",
+            Self::Status => "status",
+            Self::NoStore => "no-store",
+            Self::Private => "private",
+            Self::Unclear => "unclear",
+            Self::Authorization => "authorization",
+            Self::SetCookie => "set-cookie",
+            Self::Vary => "vary",
+            Self::NoFreshness => "no-freshness",
+            Self::TooLarge => "too-large",
+            Self::BadLength => "bad-length",
+            Self::TooManyTags => "too-many-tags",
+        }
+    }
 }
 
 /// What is known of a response that may be stored.

@@ -96,6 +96,13 @@ impl Hit {
         }
     }
 
+    /// Whether the client gets head and body as they are stored: then the head's [lines](crate::Head::lines) can be
+    /// sent as they are, with an `Age`.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.form == Form::Whole
+    }
+
     /// Its age, in seconds.
     #[must_use]
     pub fn age(&self) -> u32 {

@@ -44,8 +44,9 @@
 //! may take something with them that they are not about, and never leave anything that they are.
 //!
 //! # What it costs
-//! A hit is some 250 ns: key, look-up and decision, without an allocation but for the key's. To make a map of its ten
-//! fields takes as much again. A small entry takes 450 bytes besides key, fields and body.
+//! A hit is 130 to 180 ns: key, look-up and decision, without an allocation if the key's memory is used again; twice that
+//! if it has to be compared by `Accept-Encoding`. A map of ten fields takes 600 ns more; whoever writes HTTP/1.1 can do
+//! without, by [`Head::lines`]. A small entry takes 390 bytes besides key, fields and body, and is accounted with 440.
 //!
 //! # Example
 //! ```

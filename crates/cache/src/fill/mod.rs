@@ -76,19 +76,29 @@ pub struct Fill {
 
 /// Why a response was not stored although its head allowed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.as_str())]
 pub enum Abandoned {
     /// Its body is larger than is stored.
-    #[error("too-large")]
     TooLarge,
     /// Its body is longer or shorter than it said.
-    #[error("bad-length")]
     BadLength,
     /// Too many bodies are arriving at the same time.
-    #[error("no-room")]
     NoRoom,
     /// What it would be stored for has been purged or changed since it was asked for.
-    #[error("invalidated")]
     Invalidated,
+}
+
+impl Abandoned {
+    /// A word for it, as `Cache-Status` has in `detail`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too-large",
+            Self::BadLength => "bad-length",
+            Self::NoRoom => "no-room",
+            Self::Invalidated => "invalidated",
+        }
+    }
 }
 
 impl Joined {
@@ -231,6 +241,17 @@ impl Fill {
     #[must_use]
     pub fn has_followers(&self) -> bool {
         self.flight.lock().has_followers()
+    }
+
+    /// Another reader of the body from its beginning, such as the client that it was asked for: where the body is
+    /// fetched by a task of its own, a client that is slow or leaves holds nobody up. `None` if there are too many.
+    #[must_use]
+    pub fn follow(&self) -> Option<Follower> {
+        let number = self
+            .flight
+            .lock()
+            .join(self.inner().settings.most_followers)?;
+        Some(Follower::new(Arc::clone(&self.flight), number))
     }
 
     /// The body has ended as it should: it is stored.

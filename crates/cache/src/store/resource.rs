@@ -8,7 +8,8 @@ use crate::stored::Stored;
 #[derive(Debug, Clone)]
 pub(crate) enum Resource {
     One(Arc<Stored>),
-    Many(Arc<[Arc<Stored>]>),
+    /// A vector, since a slice would make each entry larger by a word.
+    Many(Arc<Vec<Arc<Stored>>>),
 }
 
 impl Resource {
@@ -18,7 +19,8 @@ impl Resource {
         {
             return Self::One(only);
         }
-        Self::Many(all.into())
+        all.shrink_to_fit();
+        Self::Many(Arc::new(all))
     }
 
     pub(crate) fn variants(&self) -> &[Arc<Stored>] {
@@ -31,7 +33,7 @@ impl Resource {
     pub(super) fn size(&self) -> u64 {
         let handles = match self {
             Self::One(_) => 0,
-            Self::Many(all) => 32 + size_of_val(&**all),
+            Self::Many(all) => 64 + size_of_val(&***all),
         };
         handles as u64 + size(self.variants())
     }

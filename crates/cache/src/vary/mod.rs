@@ -11,13 +11,16 @@ use crate::policy::Policy;
 /// More fields than this make a response that is not stored: each costs at every look-up.
 const MOST_FIELDS: usize = 16;
 
-/// What a response was selected by: the fields that its `Vary` names, and their values in the request.
-///
+/// What a response was selected by: the fields that its `Vary` names, and their values in the request. Most have none,
+/// and take no more than a pointer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Selector(Option<Box<Selecting>>);
+
 /// Names and values are kept apart, so that of many variants with the same names a request's values are worked out
 /// once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Selector {
-    /// Sorted, in lower case, with a comma after each; empty if there is no `Vary`.
+struct Selecting {
+    /// Sorted, in lower case, with a comma after each.
     names: Box<str>,
     /// For each name, as [`values`] writes them.
     values: Box<[u8]>,
@@ -52,6 +55,9 @@ impl Selector {
                 return Err(VaryError::TooMany);
             }
         }
+        if names.is_empty() {
+            return Ok(Self::default());
+        }
         names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
         let mut joined = String::new();
         for name in &names {
@@ -59,20 +65,24 @@ impl Selector {
             joined.push(',');
         }
         let values = values(&joined, request, policy);
-        Ok(Self {
+        Ok(Self(Some(Box::new(Selecting {
             names: joined.into(),
             values: values.into(),
-        })
+        }))))
     }
 
     pub(crate) fn size(&self) -> usize {
-        self.names.len() + self.values.len()
+        self.0.as_ref().map_or(0, |it| {
+            size_of::<Selecting>() + it.names.len() + it.values.len()
+        })
     }
 
     /// Adds the names and what a request has for them to `out`.
     pub(crate) fn write_for(&self, request: &HeaderMap, policy: &Policy, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.names.as_bytes());
-        out.extend_from_slice(&values(&self.names, request, policy));
+        if let Some(selecting) = &self.0 {
+            out.extend_from_slice(selecting.names.as_bytes());
+            out.extend_from_slice(&values(&selecting.names, request, policy));
+        }
     }
 }
 
@@ -96,14 +106,14 @@ impl<'a> Matcher<'a> {
     }
 
     pub(crate) fn matches(&mut self, selector: &'a Selector) -> bool {
-        if selector.names.is_empty() {
+        let Some(selecting) = &selector.0 else {
             return true;
+        };
+        if self.names != Some(&*selecting.names) {
+            self.values = values(&selecting.names, self.request, self.policy);
+            self.names = Some(&selecting.names);
         }
-        if self.names != Some(&*selector.names) {
-            self.values = values(&selector.names, self.request, self.policy);
-            self.names = Some(&selector.names);
-        }
-        *self.values == *selector.values
+        *self.values == *selecting.values
     }
 }
 
