@@ -89,41 +89,42 @@ impl Cache {
         // Before what is stored is looked at: a purge in between must not be taken for an earlier one.
         let epoch = self.0.store.purges.epoch();
         let resource = self.0.store.get(key.as_bytes());
-        let found = resource
-            .as_ref()
-            .and_then(|it| self.select(key, it, request, policy));
-        if let Some((stored, standing)) = found {
+        let resource = resource.as_ref();
+        let found = resource.and_then(|it| self.select(key, it, request, policy));
+        let verdict = found.map(|(stored, standing)| {
             let softened = standing == Standing::Soft;
-            match judge(&stored.freshness, softened, &wishes, now) {
-                Verdict::Usable => {
-                    return Lookup::Hit(Hit::new(Arc::clone(stored), request, now));
-                }
-                Verdict::Validate {
-                    why,
-                    meanwhile,
-                    on_error,
-                } if !wishes.only_if_cached => {
-                    return Lookup::Stale(Stale {
-                        stored: Arc::clone(stored),
-                        why: match why {
-                            Why::Stale => Forward::Stale,
-                            Why::Request => Forward::Request,
-                        },
-                        meanwhile,
-                        on_error,
-                        ticket: self.ticket_to_join(key, epoch, resource.as_ref(), request, policy),
-                    });
-                }
-                Verdict::Validate { .. } => {}
-            }
+            (stored, judge(&stored.freshness, softened, &wishes, now))
+        });
+        if let Some((stored, Verdict::Usable)) = verdict {
+            return Lookup::Hit(Hit::new(Arc::clone(stored), request, now));
         }
         if wishes.only_if_cached {
             return Lookup::OnlyIfCached;
         }
-        Lookup::Miss(Miss {
-            why: self.why_missed(key, resource.as_ref()),
-            ticket: self.ticket_to_join(key, epoch, resource.as_ref(), request, policy),
-        })
+        let ticket = self.ticket_to_join(key, epoch, resource, request, policy);
+        match verdict {
+            Some((
+                stored,
+                Verdict::Validate {
+                    why,
+                    meanwhile,
+                    on_error,
+                },
+            )) => Lookup::Stale(Stale {
+                stored: Arc::clone(stored),
+                why: match why {
+                    Why::Stale => Forward::Stale,
+                    Why::Request => Forward::Request,
+                },
+                meanwhile,
+                on_error,
+                ticket,
+            }),
+            _ => Lookup::Miss(Miss {
+                why: self.why_missed(key, resource),
+                ticket,
+            }),
+        }
     }
 
     /// The newest response that is for the request.

@@ -44,6 +44,8 @@ pub(super) enum Phase {
     Stored(Arc<Stored>),
     /// All of it has come, but it is not stored.
     Over,
+    /// The backend has failed before there was anything.
+    Failed,
     /// There is nothing to share.
     Released,
     /// It has broken off.
@@ -227,7 +229,7 @@ impl State {
                 self.wait(number, waker);
                 Read::Wait
             }
-            Phase::Released | Phase::Broken => Read::Broken,
+            Phase::Failed | Phase::Released | Phase::Broken => Read::Broken,
         }
     }
 }

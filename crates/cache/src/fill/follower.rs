@@ -35,6 +35,8 @@ pub enum Followed {
     },
     /// A whole response that answers the request.
     Stored(Box<Hit>),
+    /// The backend has failed. What is stale is served if it may be; else it is as with [`Followed::Alone`].
+    Failed,
     /// There is nothing to share: the request goes to the backend by itself, without waiting for anybody again.
     Alone,
 }
@@ -83,6 +85,7 @@ impl Follower {
             }
             Phase::Stored(stored) => Hit::if_usable(stored, request, policy, now)
                 .map_or(Followed::Alone, |hit| Followed::Stored(Box::new(hit))),
+            Phase::Failed => Followed::Failed,
             _ => Followed::Alone,
         })
     }

@@ -145,6 +145,11 @@ impl Leader {
         self.cache.inner().flights.note_refused(&self.name, now);
     }
 
+    /// The backend has failed: followers that may be answered with something stale need not ask it again.
+    pub fn failed(self) {
+        self.end(Phase::Failed);
+    }
+
     /// Whether others wait. Worth going on for when the client of this one has left.
     #[must_use]
     pub fn has_followers(&self) -> bool {
@@ -244,9 +249,13 @@ impl Fill {
     }
 
     /// Another reader of the body from its beginning, such as the client that it was asked for: where the body is
-    /// fetched by a task of its own, a client that is slow or leaves holds nobody up. `None` if there are too many.
+    /// fetched by a task of its own, a client that is slow or leaves holds nobody up. `None` if there are too many, or the
+    /// beginning is not kept any more.
     #[must_use]
     pub fn follow(&self) -> Option<Follower> {
+        if self.failed.is_some() {
+            return None;
+        }
         let number = self
             .flight
             .lock()

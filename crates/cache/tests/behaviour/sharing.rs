@@ -201,6 +201,21 @@ fn followers_are_all_free_at_once_when_there_is_nothing_to_share() {
 }
 
 #[test]
+fn followers_are_told_that_the_backend_has_failed() {
+    let scene = Scene::new();
+    let leader = scene.leader();
+    let mut follower = scene.follower();
+    assert!(scene.poll(&mut follower, &[]).is_pending());
+    leader.failed();
+    assert_eq!(scene.woken(), 1);
+    assert!(matches!(
+        scene.poll(&mut follower, &[]),
+        Poll::Ready(Followed::Failed)
+    ));
+    assert!(matches!(scene.join(&[]), Joined::Leader(_)));
+}
+
+#[test]
 fn nobody_waits_for_the_next_after_one_was_refused() {
     let mut scene = Scene::new();
     scene.leader().refused(scene.gateway.now);
@@ -285,6 +300,7 @@ fn what_is_too_large_to_store_still_reaches_those_who_keep_up() {
         }
     }
     assert!(given_up);
+    assert!(fill.follow().is_none(), "the beginning is gone");
     assert!(
         matches!(scene.join(&[]), Joined::Leader(_)),
         "nobody joins it any more"
