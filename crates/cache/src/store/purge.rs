@@ -10,7 +10,7 @@
 //! A response is looked at once after each purge; until the next it is one comparison.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use super::Manner;
 use crate::key::Parts;
@@ -18,7 +18,7 @@ use crate::stored::Stored;
 
 /// A power of two. Eight bytes each, in two tables.
 const PLACES: usize = 1 << 17;
-const PLACES_PER_LABEL: usize = 4;
+const PLACES_PER_LABEL: u64 = 4;
 /// Bits that say which URLs have keys with more than the URL in them.
 const EXTRA_BITS: usize = 1 << 20;
 /// Places for the URLs that were made invalid last.
@@ -51,7 +51,9 @@ pub(crate) struct Purges {
     extra: Box<[AtomicU64]>,
 }
 
-struct Table(Box<[AtomicU64]>);
+/// Made by the first purge: most never see one of either manner.
+#[derive(Default)]
+struct Table(OnceLock<Box<[AtomicU64]>>);
 
 /// A purge of all URLs that begin so.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,40 +65,41 @@ struct Prefix {
 }
 
 impl Table {
-    fn new() -> Self {
-        Self((0..PLACES).map(|_| AtomicU64::new(0)).collect())
-    }
-
-    fn places(&self, label: u64) -> impl Iterator<Item = &AtomicU64> {
-        let step = (label >> 32) | 1;
-        (0..PLACES_PER_LABEL as u64).filter_map(move |nth| {
-            let at = label.wrapping_add(nth.wrapping_mul(step));
-            #[allow(clippy::cast_possible_truncation, reason = "a remainder")]
-            self.0.get(at as usize % PLACES)
-        })
-    }
-
     fn mark(&self, label: u64, number: u64) {
-        for place in self.places(label) {
+        let table = self.0.get_or_init(|| zeros(PLACES));
+        for place in places(table, label) {
             place.fetch_max(number, Ordering::Relaxed);
         }
     }
 
     fn is_after(&self, label: u64, number: u64) -> bool {
-        self.places(label)
-            .all(|it| it.load(Ordering::Relaxed) > number)
+        self.0
+            .get()
+            .is_some_and(|table| places(table, label).all(|it| it.load(Ordering::Relaxed) > number))
     }
+}
+
+fn places(table: &[AtomicU64], label: u64) -> impl Iterator<Item = &AtomicU64> {
+    let step = (label >> 32) | 1;
+    (0..PLACES_PER_LABEL).filter_map(move |nth| {
+        let at = label.wrapping_add(nth.wrapping_mul(step));
+        #[allow(clippy::cast_possible_truncation, reason = "a remainder")]
+        table.get(at as usize % PLACES)
+    })
+}
+
+fn zeros(count: usize) -> Box<[AtomicU64]> {
+    (0..count).map(|_| AtomicU64::new(0)).collect()
 }
 
 impl Purges {
     pub(super) fn new() -> Self {
-        let zeros = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {
             clock: AtomicU64::new(0),
             last: AtomicU64::new(0),
             writer: Mutex::default(),
-            hard: Table::new(),
-            soft: Table::new(),
+            hard: Table::default(),
+            soft: Table::default(),
             all_hard: AtomicU64::new(0),
             all_soft: AtomicU64::new(0),
             prefixes: RwLock::default(),

@@ -120,7 +120,7 @@ impl<'a> Matcher<'a> {
 /// For each name the length of its value and the value, or a mark that there is none: a field that is absent matches
 /// only absent ones.
 fn values(names: &str, request: &HeaderMap, policy: &Policy) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(64);
     for name in names.split_terminator(',') {
         let mut lines = request.get_all(name).iter().peekable();
         if lines.peek().is_none() {

@@ -1,6 +1,8 @@
 //! Values that mean the same, made the same. What may be done with a value depends on what its field means: space
 //! around the members of a list, letters that may be of either case, members whose order says nothing (RFC 9111 §4.1).
 
+use std::ops::Range;
+
 use http::HeaderValue;
 
 use crate::directives::syntax::members;
@@ -47,37 +49,70 @@ pub(super) fn write<'a>(
     match form(name, policy) {
         Form::Single => join(lines.map(<[u8]>::trim_ascii), b'\n', out),
         Form::List => join(lines.flat_map(members), b',', out),
-        Form::Caseless => join(lines.flat_map(members).map(weighted), b',', out),
-        Form::Set => {
-            let mut members: Vec<Vec<u8>> = lines.flat_map(members).map(weighted).collect();
-            members.sort_unstable();
-            members.dedup();
-            join(members.iter(), b',', out);
+        Form::Caseless => {
+            for member in lines.flat_map(members) {
+                push_weighted(member, out);
+            }
         }
+        Form::Set => push_set(lines.flat_map(members), out),
     }
 }
 
-fn join(parts: impl Iterator<Item = impl AsRef<[u8]>>, separator: u8, out: &mut Vec<u8>) {
+fn join<'a>(parts: impl Iterator<Item = &'a [u8]>, separator: u8, out: &mut Vec<u8>) {
     for part in parts {
-        out.extend_from_slice(part.as_ref());
+        out.extend_from_slice(part);
         out.push(separator);
     }
 }
 
-/// A member that may have a weight, in lower case, without space in it, and without the weight that is meant anyway.
-fn weighted(member: &[u8]) -> Vec<u8> {
-    let mut text: Vec<u8> = member
-        .iter()
-        .filter(|it| !matches!(it, b' ' | b'\t'))
-        .map(u8::to_ascii_lowercase)
-        .collect();
+/// Adds a member that may have a weight, in lower case, without space in it, and without the weight that is meant
+/// anyway.
+fn push_weighted(member: &[u8], out: &mut Vec<u8>) {
+    out.extend(
+        member
+            .iter()
+            .filter(|it| !matches!(it, b' ' | b'\t'))
+            .map(u8::to_ascii_lowercase),
+    );
     for full in [&b";q=1"[..], b";q=1.0", b";q=1.00", b";q=1.000"] {
-        if text.ends_with(full) {
-            text.truncate(text.len() - full.len());
+        if out.ends_with(full) {
+            out.truncate(out.len() - full.len());
             break;
         }
     }
-    text
+    out.push(b',');
+}
+
+/// Adds members in an order of our own, each once. It is done for each request that a response varies by encodings for:
+/// hence one piece of memory for all. More members than anybody has are left in their order.
+fn push_set<'a>(members: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    const MOST: usize = 32;
+    let mut ranges: [Range<usize>; MOST] = std::array::from_fn(|_| 0..0);
+    let start = out.len();
+    let mut count = 0;
+    for member in members {
+        let from = out.len();
+        push_weighted(member, out);
+        if let Some(range) = ranges.get_mut(count) {
+            *range = from..out.len();
+        }
+        count += 1;
+    }
+    let Some(ranges) = ranges.get_mut(..count) else {
+        return;
+    };
+    let text = |range: &Range<usize>| out.get(range.clone()).unwrap_or_default();
+    ranges.sort_unstable_by(|one, other| text(one).cmp(text(other)));
+    let mut sorted = Vec::with_capacity(out.len() - start);
+    let mut last: &[u8] = b"";
+    for range in ranges.iter() {
+        if text(range) != last {
+            last = text(range);
+            sorted.extend_from_slice(last);
+        }
+    }
+    out.truncate(start);
+    out.extend_from_slice(&sorted);
 }
 
 #[cfg(test)]
@@ -105,6 +140,7 @@ mod tests {
             ("foo", &["1,2"], &[" 1 ,\t2 "]),
             ("accept-language", &["en, de"], &["eN ,  De;q=1.0"]),
             ("accept-encoding", &["gzip, br;q=0.5"], &["br; q=0.5,GZIP"]),
+            ("accept-encoding", &["gzip, gzip", "br"], &["br, gzip"]),
             ("user-agent", &["a"], &[" a "]),
         ] {
             assert!(same(name, one, other, &policy), "{name}: {one:?} {other:?}");
@@ -117,6 +153,9 @@ mod tests {
         for (name, one, other) in [
             ("foo", &["1, 2"][..], &["2, 1"][..]),
             ("foo", &["a"], &["A"]),
+            ("accept-encoding", &["gzip"], &["gzip, br"]),
+            ("accept-encoding", &["a, b"], &["ab"]),
+            ("accept-language", &["a, b"], &["ab"]),
             ("foo", &["\"a, b\""], &["\"a,b\""]),
             ("accept-language", &["en, de"], &["de, en"]),
             ("accept-language", &["en;q=0.5"], &["en;q=0.4"]),
