@@ -107,7 +107,7 @@ const BROKEN: &[(&str, &[&str])] = &[
             "13:56: \"upstream\" and \"targetURL\" stand together",
             "14:64: \"never\" must be \"connect\"",
             "15:63: \"timeout\" needs \"tryTimeout\"",
-            "16:58: must have either \"upstream\" or \"status\"",
+            "16:58: must have one of \"upstream\", \"status\" and \"stale\": true",
             "17:58: \"urgent\" must be",
             "18:38: \"body\" must be",
             "18:59: at least one weight",

@@ -9,6 +9,7 @@
 mod auth;
 mod bad_input;
 mod breakers;
+mod caching;
 mod command_line;
 mod compression;
 mod conformance;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod auth;
+mod caching;
 pub mod cli;
 pub mod config;
 mod demo;

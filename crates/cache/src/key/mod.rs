@@ -25,7 +25,7 @@ pub struct Target<'a> {
 }
 
 /// Of which parts keys are made, for one route.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyRecipe {
     /// Which parameters of the query count.
     pub query: QueryParameters,

@@ -1,4 +1,6 @@
-//! The admin listener: whether the gateway is alive, whether it wants traffic, and what it counts.
+//! The admin listener: whether the gateway is alive, whether it wants traffic, what it counts, and purging its cache.
+
+mod purge;
 
 use std::sync::Arc;
 
@@ -11,19 +13,22 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::caching::Purger;
 use crate::metrics::{self, Metrics};
 use crate::server::Phase;
 
-/// Serves `/healthz`, `/readyz` and, where there are `metrics`, `/metrics` until the program ends.
+/// Serves `/healthz`, `/readyz`, `/cache/purge` and, where there are `metrics`, `/metrics` until the program ends.
 pub(crate) async fn serve(
     listener: TcpListener,
     phase: watch::Receiver<Phase>,
     metrics: Option<Metrics>,
+    purger: Option<Purger>,
 ) {
     let mut router = Router::new()
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
-        .with_state(phase);
+        .with_state(phase)
+        .route("/cache/purge", purge::route(purger));
     if let Some(metrics) = metrics {
         let told = Router::new()
             .route("/metrics", get(tell))

@@ -1,5 +1,6 @@
 //! The command line: parse, decide, do. One file a command.
 
+mod cache;
 mod check;
 mod demo;
 mod key;
@@ -34,6 +35,8 @@ enum CliError {
     File(Finding),
     #[error("{0}")]
     Argument(String),
+    #[error("{0}")]
+    Admin(String),
     #[error("{0}")]
     Issue(#[from] IssueError),
     #[error("{0}")]
@@ -80,6 +83,10 @@ fn dispatch(matches: &ArgMatches) -> Result<(), CliError> {
             Some((_, matches)) => key::new(&settings(matches)?, matches),
             None => Ok(()),
         },
+        Some(("cache", matches)) => match matches.subcommand() {
+            Some((_, matches)) => cache::purge(&settings(matches)?, matches),
+            None => Ok(()),
+        },
         Some(("check", matches)) => check::check(&settings(matches)?),
         Some(("routes", matches)) => routes::routes(&settings(matches)?),
         Some(("demo", matches)) => demo::demo(settings(matches)?),
@@ -102,6 +109,7 @@ fn command() -> Command {
         .subcommand(schema::command())
         .subcommand(token::command())
         .subcommand(key::command())
+        .subcommand(cache::command())
         .subcommand(subcommand("hash", "Print the hash of the password on standard input, for CONSUMERS_FILE"))
         .subcommand(subcommand("demo", "Serve, with sample backends in the same process"))
         .args(SETTINGS.iter().map(|setting| {

@@ -77,7 +77,7 @@ fn the_example_of_the_contract_loads() {
         (&*route.name, &*route.strip_prefix),
         ("/api/users/{*path}", "/api/users")
     );
-    assert!(route.access.is_some() && !route.cacheable && !route.preserve_host);
+    assert!(route.access.is_some() && route.cache.is_none() && !route.preserve_host);
     assert_eq!(route.timeout.as_secs(), 30);
 }
 
@@ -255,12 +255,10 @@ fn routes_without_a_name_are_called_by_their_path() {
 
 #[test]
 fn what_is_odd_but_possible_is_a_warning() {
-    let loaded = load_route(
-        "\"path\": \"/a\", \"methods\": [\"CONNECT\"], \"requireAuth\": true, \"cacheable\": true",
-    )
-    .unwrap();
+    let loaded =
+        load_route("\"path\": \"/a\", \"methods\": [\"CONNECT\"], \"requireAuth\": true").unwrap();
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(
         warnings
             .iter()
@@ -271,7 +269,62 @@ fn what_is_odd_but_possible_is_a_warning() {
             .iter()
             .any(|warning| warning.contains("JWT_SECRET"))
     );
-    assert!(warnings.iter().any(|warning| warning.contains("no effect")));
+}
+
+#[test]
+fn mistakes_about_caching_are_told() {
+    for (keys, message) in [
+        ("\"cacheable\": false, \"cache\": {}", "stand together"),
+        ("\"cache\": {\"ttl\": -1}", "must be a time from 0"),
+        ("\"cache\": {\"ttl\": \"soon\"}", "must be a time from 0"),
+        (
+            "\"cache\": {\"negative\": {\"200\": 1}}",
+            "must be a status from 300",
+        ),
+        (
+            "\"cache\": {\"negative\": {\"4xx\": 1}}",
+            "must be a status from 300",
+        ),
+        ("\"cache\": {\"maxObjectSize\": \"big\"}", "must be a size"),
+        (
+            "\"cache\": {\"key\": {\"query\": {}}}",
+            "\"only\" or \"except\"",
+        ),
+        (
+            "\"cache\": {\"key\": {\"headers\": [\"a b\"]}}",
+            "not the name of a header field",
+        ),
+        (
+            "\"cache\": {\"key\": {\"consumer\": true}}",
+            "needs \"requireAuth\": true",
+        ),
+        (
+            "\"cache\": {\"key\": {\"claims\": [\"sub\"]}}",
+            "needs \"requireAuth\": true",
+        ),
+        (
+            "\"fallback\": {\"stale\": true}",
+            "needs a route that is \"cacheable\"",
+        ),
+        (
+            "\"cacheable\": true, \"fallback\": {\"stale\": true, \"status\": 503}",
+            "must have one of",
+        ),
+    ] {
+        refused(&format!("\"path\": \"/a\", {keys}"), message);
+    }
+}
+
+#[test]
+fn a_route_is_cached_where_it_says_so_or_says_how() {
+    let is_cached = |keys: &str| {
+        let loaded = load_route(&format!("\"path\": \"/a\"{keys}")).unwrap();
+        loaded.snapshot.routes[0].cache.is_some()
+    };
+    assert!(!is_cached(""));
+    assert!(!is_cached(", \"cacheable\": false"));
+    assert!(is_cached(", \"cacheable\": true"));
+    assert!(is_cached(", \"cache\": {}"));
 }
 
 #[test]
@@ -313,6 +366,7 @@ fn a_service_has_no_backend_and_says_what_it_lacks() {
         ("forwardClaims", "{\"X-A\": \"sub\"}"),
         ("preserveHost", "true"),
         ("cacheable", "true"),
+        ("cache", "{}"),
         ("priority", "\"high\""),
     ] {
         let keys = format!("\"path\": \"/a\", \"service\": \"jwks\", \"{key}\": {value}");

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use cache::KeyRecipe;
 use circuit_breaker::adaptive::Priority;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::auth::{Access, Authority, ForwardedClaim, Hidden, Service};
+use crate::caching::RouteCache;
 use crate::error::Tally;
 use crate::middleware::compression::Compression;
 use crate::middleware::cors::Cors;
@@ -27,6 +29,8 @@ pub struct Snapshot {
     pub routes: Box<[Route]>,
     /// The upstreams that routes point to. Routes with the same targets do not share one.
     pub upstreams: Box<[Upstream]>,
+    /// By what routes make the keys of what they cache, each once; none where nothing is cached.
+    pub(crate) cache_recipes: Box<[KeyRecipe]>,
     /// All rate limits; routes have indices into them.
     pub rate_limits: RateLimits,
     /// How often requests have failed.
@@ -67,6 +71,8 @@ pub(crate) enum Fallback {
     Upstream(usize),
     /// This answer.
     Answer(FixedAnswer),
+    /// What is stored, however old.
+    Stale,
 }
 
 /// An answer that is always the same.
@@ -118,8 +124,8 @@ pub struct Route {
     pub hidden: Hidden,
     /// The addresses that may use it; all where there are none.
     pub ip: Option<IpRules>,
-    /// Responses may be cached.
-    pub cacheable: bool,
+    /// How responses are cached; not at all where there is none.
+    pub(crate) cache: Option<RouteCache>,
     /// What web pages of other origins may do; none to leave it to the backend.
     pub cors: Option<Arc<Cors>>,
     /// How much each client may ask for.

@@ -148,6 +148,9 @@ error_codes! {
     /// No endpoint of the upstream can be used.
     UpstreamUnavailable = "upstream-unavailable", 503, "destination_unavailable", "Upstream unavailable",
         "No part of the service behind this route can take requests.";
+    /// The client wants an answer from the cache only, and there is none.
+    NotCached = "not-cached", 504, "http_request_error", "Not cached",
+        "The request is to be answered from the cache only, which has no answer for it.";
     /// Connecting to the backend took too long.
     UpstreamConnectTimeout = "upstream-connect-timeout", 504, "connection_timeout", "Upstream connect timeout",
         "The service behind this route did not accept a connection in time.";

@@ -14,6 +14,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use cache::Timestamp;
 use http::header::ORIGIN;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request};
 use tokio::time::{Instant, timeout_at};
@@ -22,13 +23,14 @@ use wire::head::HeadError;
 use wire::server::Client;
 
 use crate::auth::{Asked, Authenticator, Identity, Service, Subject};
+use crate::caching::{Caching, Now};
 use crate::config::{Destination, Policy, Route, Settings, Snapshot};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::{AccessLog, Entry, Exchange};
 use crate::middleware::cors::{Cors, Preflight};
 use crate::middleware::rate_limit::{RouteLimits, Store, Verdict};
 use crate::middleware::{client_address, panics, request_id, security_headers, size_limit};
-use crate::proxy::{self, ClientSide, Forwarder, Mirrors, Pools, Routed};
+use crate::proxy::{self, ClientSide, Forwarded, Proxy, Routed};
 use crate::router::{Criteria, Found, path};
 
 /// What a worker needs to answer requests. Everything in it is the worker's own, or immutable.
@@ -37,8 +39,9 @@ pub(crate) struct Handler {
     pub(crate) settings: Arc<Settings>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) authenticator: Authenticator,
-    pub(crate) pools: Pools,
-    pub(crate) mirrors: Mirrors,
+    pub(crate) proxy: Rc<Proxy>,
+    /// None where no route is cached.
+    pub(crate) caching: Option<Rc<Caching>>,
     /// None where no limit is counted in Redis.
     pub(crate) store: Option<Rc<Store>>,
     pub(crate) access_log: Rc<AccessLog>,
@@ -189,12 +192,6 @@ impl Handler {
                 return self.serve(*service, arrival, route, body).await;
             }
         };
-        let forwarder = Forwarder {
-            snapshot: &self.snapshot,
-            settings: &self.settings,
-            pools: &self.pools,
-            mirrors: &self.mirrors,
-        };
         let routed = Routed {
             head,
             path: &path,
@@ -212,11 +209,27 @@ impl Handler {
                 arrival.started
             },
         };
-        proxy::forward(&forwarder, &routed, body, entry).await
+        match &self.caching {
+            Some(caching) if Caching::concerns(route, &head.method) => {
+                let now = Now {
+                    at: Timestamp::from_millis(self.clock.unix_milliseconds(routed.admitted)),
+                    since: routed.admitted,
+                };
+                caching
+                    .answer(&routed, identity.as_ref(), body, now, entry)
+                    .await
+            }
+            _ => proxy::forward(&self.proxy.forwarder(), &routed, body, entry)
+                .await
+                .map(Forwarded::into_answer),
+        }
     }
 
     /// Says on an answer, whatever it is, what browsers may do with it.
     fn decorate(&self, head: &request::Parts, entry: &mut Entry, response: &mut Response<Body>) {
+        if let Some(report) = entry.cache() {
+            report.decorate(response.headers_mut());
+        }
         let origin = head.headers.get(ORIGIN);
         if let Some(cors) = self.cors(entry) {
             cors.decorate(origin, response.headers_mut());

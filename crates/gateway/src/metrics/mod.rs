@@ -2,16 +2,20 @@
 //!
 //! Whoever counts keeps plain atomics; here they get their names. They are read when somebody asks.
 
+mod caching;
 mod failures;
 mod rate_limits;
 
 use std::sync::Arc;
 
+use cache::Cache;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
+use crate::caching::Counts;
 use crate::config::Snapshot;
 use crate::middleware::rate_limit::StoreHealth;
+use caching::Caching;
 use failures::Failures;
 use rate_limits::RateLimitStore;
 
@@ -25,10 +29,22 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(snapshot: &Arc<Snapshot>, store: Arc<StoreHealth>) -> Self {
+    /// `cache` is the cache, and what each worker counts of it; none where nothing is cached.
+    pub(crate) fn new(
+        snapshot: &Arc<Snapshot>,
+        store: Arc<StoreHealth>,
+        cache: Option<(Cache, Vec<Arc<Counts>>)>,
+    ) -> Self {
         let mut registry = Registry::with_prefix("api_gateway");
         registry.register_collector(Box::new(Failures(Arc::clone(snapshot))));
         registry.register_collector(Box::new(RateLimitStore(store)));
+        if let Some((cache, counts)) = cache {
+            registry.register_collector(Box::new(Caching {
+                cache,
+                counts,
+                snapshot: Arc::clone(snapshot),
+            }));
+        }
         Self { registry }
     }
 
@@ -51,7 +67,7 @@ mod tests {
         let settings = Settings::read(&Sources::default()).unwrap();
         let snapshot = Arc::new(load(&settings).unwrap().snapshot);
         let health = Arc::new(StoreHealth::new(None, 1));
-        let text = Metrics::new(&snapshot, health).text();
+        let text = Metrics::new(&snapshot, health, None).text();
         for line in [
             "# TYPE api_gateway_rate_limit_store_failures counter",
             "api_gateway_rate_limit_store_failures_total{reason=\"error\"} 0",

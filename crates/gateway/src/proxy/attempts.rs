@@ -64,6 +64,7 @@ impl Exchange<'_> {
         match self.forwarder.snapshot.upstreams.get(*fallback) {
             Some(upstream) if untouched => {
                 entry.count_retry();
+                entry.note_stand_in();
                 let there = self.at(upstream);
                 there
                     .attempt(&mut replay.body(), &[], self.due, entry)

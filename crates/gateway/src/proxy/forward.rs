@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::SET_COOKIE;
-use http::{Response, StatusCode, request};
+use http::{HeaderValue, Response, StatusCode, request};
 use tokio::time::Instant;
 use wire::Body;
 use wire::server::Client;
@@ -22,7 +22,7 @@ use crate::error::Refusal;
 use crate::middleware::access_log::Entry;
 
 /// A request whose route is known.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Routed<'a> {
     pub(crate) head: &'a request::Parts,
     /// Normalised: what was matched is what is forwarded.
@@ -43,6 +43,15 @@ pub(crate) struct Routed<'a> {
     pub(crate) admitted: Instant,
 }
 
+/// What forwarding needs of its worker, for those who outlive a request.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) pools: Pools,
+    pub(crate) mirrors: Mirrors,
+}
+
 /// What forwarding needs of its worker.
 #[derive(Debug)]
 pub(crate) struct Forwarder<'a> {
@@ -52,20 +61,34 @@ pub(crate) struct Forwarder<'a> {
     pub(crate) mirrors: &'a Mirrors,
 }
 
+/// What has come of forwarding.
+#[derive(Debug)]
+pub(crate) struct Forwarded {
+    pub(crate) answer: Response<Body>,
+    /// What keeps the client at its endpoint: for this client only.
+    cookie: Option<HeaderValue>,
+    /// Another has answered in place of the route's upstream.
+    pub(crate) is_stand_in: bool,
+}
+
 /// Forwards `request` and returns the backend's answer.
 pub(crate) async fn forward(
     forwarder: &Forwarder<'_>,
     request: &Routed<'_>,
     body: Body,
     entry: &mut Entry,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Forwarded, Refusal> {
     let route = &forwarder.snapshot.routes[request.route];
     let exchange = Exchange::new(forwarder, request, route);
     let body = trailers::gate(body, route);
     let asked = exchange.ask(body, entry).await;
     entry.set_upstream_time(request.admitted.elapsed());
     if let Some(answer) = exchange.stand_in(&asked) {
-        return Ok(answer);
+        return Ok(Forwarded {
+            answer,
+            cookie: None,
+            is_stand_in: true,
+        });
     }
     let Attempt {
         result,
@@ -78,10 +101,38 @@ pub(crate) async fn forward(
     let upgraded = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
     strip_answer(answer.headers_mut(), upgraded);
     let balancer = &exchange.upstream.balancer;
-    if let Some(cookie) = balancer.cookie(request.head, member.id) {
-        answer.headers_mut().append(SET_COOKIE, cookie);
+    Ok(Forwarded {
+        answer,
+        cookie: balancer.cookie(request.head, member.id),
+        is_stand_in: entry.has_stand_in(),
+    })
+}
+
+impl Proxy {
+    /// For one request.
+    pub(crate) fn forwarder(&self) -> Forwarder<'_> {
+        Forwarder {
+            snapshot: &self.snapshot,
+            settings: &self.settings,
+            pools: &self.pools,
+            mirrors: &self.mirrors,
+        }
     }
-    Ok(answer)
+}
+
+impl Forwarded {
+    /// The answer as its client gets it.
+    pub(crate) fn into_answer(mut self) -> Response<Body> {
+        if let Some(cookie) = self.cookie {
+            self.answer.headers_mut().append(SET_COOKIE, cookie);
+        }
+        self.answer
+    }
+
+    /// The cookie, which is not for others.
+    pub(crate) fn take_cookie(&mut self) -> Option<HeaderValue> {
+        self.cookie.take()
+    }
 }
 
 impl Routed<'_> {

@@ -13,7 +13,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When TLS cannot be set up.
-pub(super) fn new() -> Result<Client, StartError> {
+pub(crate) fn new() -> Result<Client, StartError> {
     Client::builder()
         .user_agent(concat!("api-gateway/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)

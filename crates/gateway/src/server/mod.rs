@@ -17,17 +17,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use cache::Cache;
 use tokio::sync::watch;
 
 use crate::admin;
+use crate::caching::{Counts, Purger};
 use crate::config::{AccessLog, AccessLogFormat, DnsSettings, Route, Settings, Snapshot};
 use crate::metrics::Metrics;
 use crate::middleware::access_log::{Sink, SinkError, Style};
 use crate::middleware::rate_limit::StoreHealth;
 use crate::upstream::{self, Names, Upstream};
 
+pub(crate) use http_client::new as http_client;
 pub(crate) use shutdown::Phase;
-use worker::{Worker, WorkerHandle};
+use worker::{Worker, WorkerCache, WorkerHandle};
 
 /// Why the gateway does not start, or does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +144,8 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         settings.redis.server.as_ref(),
         settings.workers,
     ));
+    let cache = cache(&settings, &snapshot);
+    let mut cache_counts = Vec::new();
     for (index, listener) in listeners.sockets.into_iter().enumerate() {
         let worker = Worker {
             settings: Arc::clone(&settings),
@@ -153,6 +158,14 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
             open_connections: Arc::clone(&open_connections),
             most_connections,
             store_health: Arc::clone(&store_health),
+            cache: cache.as_ref().map(|cache| {
+                let counts = Arc::new(Counts::new(snapshot.routes.len()));
+                cache_counts.push(Arc::clone(&counts));
+                WorkerCache {
+                    cache: cache.clone(),
+                    counts,
+                }
+            }),
         };
         workers.push(WorkerHandle::start(index, worker)?);
     }
@@ -160,10 +173,15 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         .as_ref()
         .and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = admin_listener {
-        let metrics = settings
-            .enable_metrics
-            .then(|| Metrics::new(&snapshot, store_health));
-        tokio::spawn(admin::serve(listener, phase.subscribe(), metrics));
+        let metrics = settings.enable_metrics.then(|| {
+            Metrics::new(
+                &snapshot,
+                store_health,
+                cache.clone().zip(Some(cache_counts)),
+            )
+        });
+        let purger = cache.map(|cache| Purger::new(cache, Arc::clone(&snapshot)));
+        tokio::spawn(admin::serve(listener, phase.subscribe(), metrics, purger));
     }
     announce(address, admin_address, &settings, &snapshot);
 
@@ -172,6 +190,18 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         sink.close();
     }
     result
+}
+
+/// The cache; none where no route is cached.
+fn cache(settings: &Settings, snapshot: &Snapshot) -> Option<Cache> {
+    let is_used = snapshot.routes.iter().any(|route| route.cache.is_some());
+    is_used.then(|| {
+        Cache::new(cache::Settings {
+            capacity: settings.cache_size,
+            largest_body: settings.cache_max_object_size,
+            ..cache::Settings::default()
+        })
+    })
 }
 
 /// Fetches the keys of issuers that publish them, in the background.

@@ -23,11 +23,12 @@ use super::StartError;
 use super::connection::{self, ClientService, Limits};
 use super::shutdown::Phase;
 use crate::auth::Authenticator;
+use crate::caching::{Caching, Counts};
 use crate::config::{Settings, Snapshot};
 use crate::handler::{Clock, Handler};
 use crate::middleware::access_log::{AccessLog, SinkHandle, Style};
 use crate::middleware::rate_limit::{self, Store, StoreHealth};
-use crate::proxy::{Mirrors, Pools};
+use crate::proxy::{Mirrors, Pools, Proxy};
 use crate::upstream::{ConnectionLimit, PoolLimits};
 
 /// How often the clock is set, and idle connections and known credentials are looked over.
@@ -53,6 +54,15 @@ pub(super) struct Worker {
     pub(super) most_connections: usize,
     /// How Redis is, for all workers.
     pub(super) store_health: Arc<StoreHealth>,
+    /// None where no route is cached.
+    pub(super) cache: Option<WorkerCache>,
+}
+
+/// The cache that all workers share, and what this one counts of it.
+#[derive(Debug)]
+pub(super) struct WorkerCache {
+    pub(super) cache: cache::Cache,
+    pub(super) counts: Arc<Counts>,
 }
 
 /// A running worker.
@@ -130,6 +140,7 @@ impl Worker {
                 self.services,
                 access_log,
                 store,
+                self.cache,
             )),
             limits: Limits::from(&*self.settings),
             drain: Drain::default(),
@@ -166,16 +177,23 @@ fn handler(
     services: Option<reqwest::Client>,
     access_log: &Rc<AccessLog>,
     store: Option<Rc<Store>>,
+    cache: Option<WorkerCache>,
 ) -> Handler {
     let limits = PoolLimits {
         most_idle: settings.upstream_pool.max_idle,
         idle: settings.upstream_pool.idle_timeout,
         lifetime: settings.upstream_pool.max_lifetime,
     };
-    Handler {
-        authenticator: Authenticator::new(services),
+    let proxy = Rc::new(Proxy {
+        snapshot: Arc::clone(snapshot),
+        settings: Arc::clone(settings),
         pools: Pools::new(limits),
         mirrors: Mirrors::default(),
+    });
+    Handler {
+        authenticator: Authenticator::new(services),
+        caching: cache.map(|cache| Rc::new(Caching::new(cache.cache, &proxy, cache.counts))),
+        proxy,
         store,
         access_log: Rc::clone(access_log),
         clock: Clock::new(),
@@ -199,7 +217,7 @@ async fn sweep(handler: Rc<Handler>) {
     loop {
         interval.tick().await;
         handler.clock.renew();
-        handler.pools.sweep();
+        handler.proxy.pools.sweep();
         handler.authenticator.sweep(handler.clock.now());
     }
 }
@@ -218,7 +236,7 @@ async fn give_way(
     mut wanted: watch::Receiver<()>,
 ) {
     while wanted.changed().await.is_ok() {
-        handler.pools.give_way(&limit);
+        handler.proxy.pools.give_way(&limit);
     }
 }
 

@@ -13,6 +13,7 @@ use super::written::{
     IpRules as WrittenRules, Matcher, Route as Written, Shadow, Size, WrittenTarget,
 };
 use crate::auth::Service;
+use crate::caching::RouteCache;
 use crate::config::document::{Document, Step};
 use crate::config::network::networks;
 use crate::config::{Finding, Policy, Settings, Shadowed, size};
@@ -45,7 +46,7 @@ pub(super) struct Checked {
     pub(super) service: Option<Service>,
     pub(super) access: CheckedAccess,
     pub(super) ip: Option<IpRules>,
-    pub(super) cacheable: bool,
+    pub(super) cache: Option<RouteCache>,
     pub(super) cors: Option<Arc<Cors>>,
     pub(super) rate_limits: StagedLimits,
     pub(super) max_body_size: u64,
@@ -119,7 +120,7 @@ impl Check<'_> {
         let fallback = written
             .fallback
             .as_ref()
-            .and_then(|fallback| self.fallback(fallback, shared.upstreams));
+            .and_then(|fallback| self.fallback(fallback, shared.upstreams, written.is_cached()));
         let mirror = written.mirror.take().map(|mirror| {
             if let Err(message) = shared.upstreams.named(&mirror.upstream) {
                 self.say(&[Step::Key("mirror"), Step::Key("upstream")], &message);
@@ -161,10 +162,7 @@ impl Check<'_> {
                 self.warn(&[Step::Key("shadow"), Step::Index(index)], &message);
             }
         }
-        if written.cacheable {
-            let message = "\"cacheable\" has no effect in this version";
-            self.warn(&[Step::Key("cacheable")], message);
-        }
+        let cache = self.cache(&written, access.access.is_some(), settings);
         let (Ok(path), true) = (path, self.findings.len() == before) else {
             return None;
         };
@@ -190,7 +188,7 @@ impl Check<'_> {
             service,
             access,
             ip,
-            cacheable: written.cacheable,
+            cache,
             cors,
             rate_limits,
             max_body_size,

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use cache::KeyRecipe;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -215,7 +216,7 @@ fn assemble(
                 route.access.hidden
             },
             ip: route.ip,
-            cacheable: route.cacheable,
+            cache: route.cache,
             cors: route.cors,
             rate_limits: route.rate_limits,
             max_body_size: route.max_body_size,
@@ -229,6 +230,7 @@ fn assemble(
             fallback: route.fallback.and_then(|fallback| match fallback {
                 CheckedFallback::Named(name) => named.get(&name).copied().map(Fallback::Upstream),
                 CheckedFallback::Answer(answer) => Some(Fallback::Answer(answer)),
+                CheckedFallback::Stale => Some(Fallback::Stale),
             }),
             mirror: route.mirror.and_then(|(name, share)| {
                 let upstream = *named.get(&name)?;
@@ -238,6 +240,7 @@ fn assemble(
         });
     }
     Snapshot {
+        cache_recipes: recipes(&compiled),
         tally: Tally::new(compiled.len()),
         router,
         routes: compiled.into(),
@@ -249,6 +252,17 @@ fn assemble(
         ),
         authority,
     }
+}
+
+/// By what the routes make keys, each once.
+fn recipes(routes: &[Route]) -> Box<[KeyRecipe]> {
+    let mut recipes: Vec<KeyRecipe> = Vec::new();
+    for cache in routes.iter().filter_map(|route| route.cache.as_ref()) {
+        if !recipes.contains(&cache.recipe) {
+            recipes.push(cache.recipe.clone());
+        }
+    }
+    recipes.into()
 }
 
 /// The path for a name; numbered where several routes have it.

@@ -1,6 +1,7 @@
 //! The routes file: as written, as checked, as served.
 
 mod auth;
+mod caching;
 mod check;
 mod compile;
 mod cors;

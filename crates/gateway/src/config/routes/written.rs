@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::auth::{Auth, ForwardClaims, Issuer};
+use super::caching::Cache;
 use super::upstreams::{Breaker, Fallback, Hedge, Mirror, Retry, Split, Upstream};
 use crate::config::duration;
 
@@ -103,9 +104,10 @@ pub(super) struct Route {
     pub(super) forward_claims: ForwardClaims,
     /// The addresses that may use the route.
     pub(super) ip: Option<IpRules>,
-    /// Responses may be cached. Without effect in this version.
-    #[serde(default)]
-    pub(super) cacheable: bool,
+    /// Responses may be cached, as far as they allow it; true where "cache" is given.
+    pub(super) cacheable: Option<bool>,
+    /// How responses are cached.
+    pub(super) cache: Option<Cache>,
     /// What web pages of other origins may do: false to leave CORS to the backend, or what differs from the general
     /// policy, which allows the origins of ALLOWED_ORIGINS whatever the route takes.
     pub(super) cors: Option<Cors>,
@@ -339,6 +341,13 @@ pub(super) enum Matcher {
     Exact(String),
     /// True: any value.
     Present(bool),
+}
+
+impl Route {
+    /// Whether its responses may be cached.
+    pub(super) fn is_cached(&self) -> bool {
+        self.cacheable.unwrap_or(self.cache.is_some())
+    }
 }
 
 impl WrittenTarget {

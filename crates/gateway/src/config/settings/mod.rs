@@ -78,6 +78,10 @@ pub struct Settings {
     pub enable_caching: bool,
     /// `CACHE_TTL`.
     pub cache_ttl: Duration,
+    /// `CACHE_SIZE`, bytes.
+    pub cache_size: u64,
+    /// `CACHE_MAX_OBJECT_SIZE`, bytes.
+    pub cache_max_object_size: u64,
     /// `ACCESS_LOG`.
     pub access_log: AccessLog,
     /// `ACCESS_LOG_FORMAT`.
@@ -283,6 +287,8 @@ impl Settings {
             enable_metrics: read.value("ENABLE_METRICS", v::switch),
             enable_caching: read.value("ENABLE_CACHING", v::switch),
             cache_ttl: read.value("CACHE_TTL", v::long_duration_or_zero),
+            cache_size: read.value("CACHE_SIZE", v::cache_size),
+            cache_max_object_size: read.value("CACHE_MAX_OBJECT_SIZE", v::object_size),
             access_log: read.value("ACCESS_LOG", v::access_log),
             access_log_format: read.value("ACCESS_LOG_FORMAT", v::access_log_format),
             log_level: read.value("LOG_LEVEL", v::log_filter),

@@ -42,13 +42,13 @@ const LISTENING: &str = "Listening";
 const ROUTING: &str = "Routing";
 const SECURITY: &str = "Security";
 const REDIS: &str = "Redis";
+const CACHING: &str = "Caching";
 const COMPRESSION: &str = "Compression";
 const LOGGING: &str = "Logging";
 const LIMITS: &str = "Limits";
 const TIMEOUTS: &str = "Time-outs";
 const UPSTREAM: &str = "Connections to backends";
 const NAMES: &str = "Names of backends";
-const RESERVED: &str = "Checked, without effect in this version";
 
 /// All settings, in the order of the documentation.
 pub const SETTINGS: &[Setting] = &[
@@ -68,7 +68,7 @@ pub const SETTINGS: &[Setting] = &[
         LISTENING,
         "ADMIN_ADDR",
         "127.0.0.1:9901",
-        "Address of /healthz, /readyz and /metrics, or \"off\"",
+        "Address of /healthz, /readyz, /metrics and /cache/purge, or \"off\"",
     ),
     setting(
         LISTENING,
@@ -212,6 +212,30 @@ pub const SETTINGS: &[Setting] = &[
         "How long a request waits for Redis at most, 1ms to 24h; then a limit's \"onError\" holds",
     ),
     setting(
+        CACHING,
+        "ENABLE_CACHING",
+        "true",
+        "Whether routes that are \"cacheable\" are cached",
+    ),
+    setting(
+        CACHING,
+        "CACHE_TTL",
+        "300",
+        "How long a response is fresh that does not say so itself, seconds; 0 caches only those that do; a route's \"ttl\" replaces it",
+    ),
+    setting(
+        CACHING,
+        "CACHE_SIZE",
+        "64MiB",
+        "Memory for what is cached, 1MiB to 1024GiB; what is arriving may take a quarter of it more",
+    ),
+    setting(
+        CACHING,
+        "CACHE_MAX_OBJECT_SIZE",
+        "8MiB",
+        "The largest body that is cached, 1KiB to 1GiB, less where CACHE_SIZE has no room for some of them; a route's \"maxObjectSize\" may be less",
+    ),
+    setting(
         COMPRESSION,
         "ENABLE_COMPRESSION",
         "false",
@@ -349,12 +373,5 @@ pub const SETTINGS: &[Setting] = &[
         "DNS_TIMEOUT",
         "2",
         "How long an answer of a DNS server is waited for before the next one is asked, 1ms to 10s",
-    ),
-    setting(RESERVED, "ENABLE_CACHING", "true", "Response cache"),
-    setting(
-        RESERVED,
-        "CACHE_TTL",
-        "300",
-        "Default lifetime of a cache entry, seconds",
     ),
 ];

@@ -211,6 +211,16 @@ pub(super) fn size(text: &str) -> Parsed<usize> {
         .ok_or_else(|| ALLOWED.to_owned())
 }
 
+pub(super) fn cache_size(text: &str) -> Parsed<u64> {
+    let size = size::parse(text).filter(|size| (1 << 20..=1 << 40).contains(size));
+    size.ok_or_else(|| "must be a size from 1MiB to 1024GiB, such as 64MiB or 2GiB".to_owned())
+}
+
+pub(super) fn object_size(text: &str) -> Parsed<u64> {
+    let size = size::parse(text).filter(|size| (1 << 10..=1 << 30).contains(size));
+    size.ok_or_else(|| "must be a size from 1KiB to 1GiB, such as 64KiB or 8MiB".to_owned())
+}
+
 pub(super) fn least_size(text: &str) -> Parsed<u64> {
     let size = size::parse(text).filter(|size| *size <= 16 * 1024 * 1024);
     size.ok_or_else(|| "must be a size up to 16MiB, such as 0, 512 or 1KiB".to_owned())

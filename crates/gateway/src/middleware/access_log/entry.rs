@@ -13,6 +13,7 @@ use wire::server::{End, Outcome};
 
 use super::AccessLog;
 use crate::auth::Identity;
+use crate::caching::Report;
 use crate::config::Snapshot;
 use crate::error::{ErrorCode, Failed};
 use crate::middleware::size_limit::Oversized;
@@ -53,6 +54,20 @@ pub(crate) struct Entry {
     retries: Cell<u32>,
     /// What the request takes up at its upstream, for as long as it lasts.
     holds: Option<Holds>,
+    /// Whether another upstream has stood in for the route's.
+    stand_in: Cell<bool>,
+    /// What the cache has done; none where it was not asked.
+    cache: Option<Report>,
+}
+
+/// What a request has met at its upstream.
+#[derive(Debug)]
+pub(crate) struct UpstreamFacts {
+    member: Option<Arc<Member>>,
+    retries: u32,
+    time: Option<Duration>,
+    /// What it takes up there.
+    pub(crate) holds: Option<Holds>,
 }
 
 impl Entry {
@@ -106,6 +121,8 @@ impl Entry {
             member: RefCell::default(),
             retries: Cell::default(),
             holds: None,
+            stand_in: Cell::default(),
+            cache: None,
         }
     }
 
@@ -183,6 +200,44 @@ impl Entry {
     /// How often it was sent again.
     pub(super) fn retries(&self) -> u32 {
         self.retries.get()
+    }
+
+    /// Another upstream answers in place of the route's.
+    pub(crate) fn note_stand_in(&self) {
+        self.stand_in.set(true);
+    }
+
+    /// Whether another upstream has answered.
+    pub(crate) fn has_stand_in(&self) -> bool {
+        self.stand_in.get()
+    }
+
+    /// What the request has met at its upstream, where another entry is to tell of it.
+    pub(crate) fn take_facts(&mut self) -> UpstreamFacts {
+        UpstreamFacts {
+            member: self.member.take(),
+            retries: self.retries.get(),
+            time: self.upstream_time,
+            holds: self.holds.take(),
+        }
+    }
+
+    /// Tells of what a request has met that was sent in place of this one.
+    pub(crate) fn adopt(&mut self, facts: UpstreamFacts) {
+        self.member.replace(facts.member);
+        self.retries.set(facts.retries);
+        self.upstream_time = facts.time;
+        self.holds = facts.holds;
+    }
+
+    /// The cache has done this.
+    pub(crate) fn set_cache(&mut self, report: Report) {
+        self.cache = Some(report);
+    }
+
+    /// What the cache has done; none where it was not asked.
+    pub(crate) fn cache(&self) -> Option<&Report> {
+        self.cache.as_ref()
     }
 
     /// Holds what the request takes up at its upstream until it is over.

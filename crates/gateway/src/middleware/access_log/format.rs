@@ -78,6 +78,9 @@ fn push_json(out: &mut Vec<u8>, entry: &Entry) {
     if entry.retries() > 0 {
         push_number(out, b",\"retries\":", entry.retries());
     }
+    if let Some(report) = entry.cache() {
+        push_member(out, b",\"cache\":", Some(report.outcome.name().as_bytes()));
+    }
     push_member(
         out,
         b",\"protocol\":",
@@ -110,6 +113,9 @@ fn push_text(out: &mut Vec<u8>, entry: &Entry) {
     );
     if let Some(endpoint) = entry.endpoint() {
         let _ = write!(out, " -> {}", endpoint);
+    }
+    if let Some(report) = entry.cache() {
+        let _ = write!(out, " cache:{}", report.outcome.name());
     }
     if let Some(error) = entry.error {
         let _ = write!(out, " {}", error.code());

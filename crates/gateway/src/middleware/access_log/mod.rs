@@ -9,7 +9,7 @@ mod format;
 mod sink;
 mod timestamp;
 
-pub(crate) use entry::{Entry, Exchange};
+pub(crate) use entry::{Entry, Exchange, UpstreamFacts};
 pub(crate) use format::Style;
 pub(crate) use sink::{Sink, SinkError, SinkHandle};
 

@@ -15,6 +15,8 @@ pub(in crate::config::routes) enum CheckedFallback {
     /// Another one, by its name.
     Named(String),
     Answer(FixedAnswer),
+    /// What is cached, however old.
+    Stale,
 }
 
 impl Check<'_> {
@@ -22,16 +24,24 @@ impl Check<'_> {
         &mut self,
         written: &Written,
         upstreams: &Upstreams,
+        is_cached: bool,
     ) -> Option<CheckedFallback> {
-        match (&written.upstream, written.status) {
-            (Some(name), None) => match upstreams.named(name) {
+        match (&written.upstream, written.status, written.stale) {
+            (None, None, Some(true)) => {
+                if !is_cached {
+                    let message = "needs a route that is \"cacheable\"";
+                    self.say(&[KEY, Step::Key("stale")], message);
+                }
+                Some(CheckedFallback::Stale)
+            }
+            (Some(name), None, None) => match upstreams.named(name) {
                 Ok(_) => Some(CheckedFallback::Named(name.clone())),
                 Err(message) => {
                     self.say(&[KEY, Step::Key("upstream")], &message);
                     None
                 }
             },
-            (None, Some(status)) => {
+            (None, Some(status), None) => {
                 let usual = "text/plain; charset=utf-8";
                 let content_type = written.content_type.as_deref().unwrap_or(usual);
                 let parsed = HeaderValue::from_str(content_type);
@@ -47,7 +57,10 @@ impl Check<'_> {
                 }))
             }
             _ => {
-                self.say(&[KEY], "must have either \"upstream\" or \"status\"");
+                self.say(
+                    &[KEY],
+                    "must have one of \"upstream\", \"status\" and \"stale\": true",
+                );
                 None
             }
         }

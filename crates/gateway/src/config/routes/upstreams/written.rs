@@ -340,6 +340,8 @@ pub(in crate::config::routes) struct Hedge {
 pub(in crate::config::routes) struct Fallback {
     /// The name of another upstream.
     pub(super) upstream: Option<String>,
+    /// True: what is cached of its responses, however old it is.
+    pub(super) stale: Option<bool>,
     /// The status of an answer that is always the same.
     #[schemars(range(min = 200, max = 599))]
     pub(super) status: Option<u16>,

@@ -1,0 +1,150 @@
+//! A request as the cache sees it, and its key.
+
+use std::borrow::Cow;
+
+use cache::{Extra, Key, Request, Target};
+use http::header::HOST;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::route::RouteCache;
+use crate::auth::Identity;
+use crate::config::{Destination, Route};
+use crate::proxy::Routed;
+
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// What differs between a request as it came and as the backend sees it, as far as answers may depend on it. Most have
+/// nothing of the kind.
+#[derive(Debug, Clone, Default)]
+pub(super) struct View {
+    /// The fields, without those that end at the gateway and with the claims that the backend is told: what a client
+    /// writes into such a field must not choose what it gets.
+    headers: Option<HeaderMap>,
+    /// The query without credentials.
+    query: Option<String>,
+}
+
+impl View {
+    pub(super) fn of(routed: &Routed<'_>, route: &Route) -> Self {
+        let query = routed.head.uri.query();
+        Self {
+            headers: route
+                .withholds_any()
+                .then(|| seen(&routed.head.headers, routed.identity, route)),
+            query: query.and_then(|query| route.hidden.without_parameters(query)),
+        }
+    }
+
+    /// What the request is for. Behind proxies that are trusted it is what they say: that is what is published.
+    pub(super) fn target<'a>(&'a self, routed: &'a Routed<'_>) -> Target<'a> {
+        let headers = &routed.head.headers;
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        // Of whom nobody trusts these are gone already.
+        let scheme = match text(X_FORWARDED_PROTO) {
+            Some(proto) if proto.eq_ignore_ascii_case("https") => "https",
+            _ => "http",
+        };
+        let host = text(X_FORWARDED_HOST).or_else(|| text(HOST));
+        Target {
+            scheme,
+            host: without_usual_port(scheme, host.unwrap_or_default()),
+            path: routed.path,
+            query: match &self.query {
+                Some(query) => Some(query.as_str()).filter(|query| !query.is_empty()),
+                None => routed.head.uri.query(),
+            },
+        }
+    }
+
+    /// The request that is looked up, and whose answer may be stored.
+    pub(super) fn request<'a>(
+        &'a self,
+        routed: &'a Routed<'_>,
+        route: &Route,
+        target: &'a Target<'a>,
+    ) -> Request<'a> {
+        Request {
+            method: &routed.head.method,
+            target,
+            headers: self.headers.as_ref().unwrap_or(&routed.head.headers),
+            // Whatever it is that lets a client pass, it may be what the answer depends on.
+            has_credentials: route.access.is_some(),
+        }
+    }
+}
+
+/// The fields as the backend sees them.
+fn seen(headers: &HeaderMap, identity: Option<&Identity>, route: &Route) -> HeaderMap {
+    let mut seen = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers.iter().filter(|(name, _)| !route.withholds(name)) {
+        match route.hidden.without_cookies(name, value.as_bytes()) {
+            None => {
+                seen.append(name, value.clone());
+            }
+            Some(shown) if shown.is_empty() => {}
+            Some(shown) => {
+                if let Ok(value) = HeaderValue::from_bytes(&shown) {
+                    seen.append(name, value);
+                }
+            }
+        }
+    }
+    for claim in &route.claims {
+        let value = identity.and_then(|identity| claim.value(&identity.claims));
+        if let Some(value) = value.and_then(|value| HeaderValue::from_bytes(&value).ok()) {
+            seen.append(&claim.field, value);
+        }
+    }
+    seen
+}
+
+/// Writes the key of a request.
+pub(super) fn write_key(
+    rules: &RouteCache,
+    routed: &Routed<'_>,
+    route: &Route,
+    request: &Request<'_>,
+    isolated: bool,
+    key: &mut Key,
+) {
+    // A route's responses are its own: another may have the same URL for other fields or methods.
+    let mut parts: Vec<(&str, Cow<'_, [u8]>)> = Vec::with_capacity(4);
+    parts.push(("route", route.name.as_bytes().into()));
+    if matches!(route.destination, Destination::Split(_)) {
+        parts.push(("upstream", routed.upstream.to_be_bytes().to_vec().into()));
+    }
+    let headers = &routed.head.headers;
+    if headers.contains_key(X_FORWARDED_HOST)
+        && let Some(host) = headers.get(HOST)
+    {
+        parts.push(("host", host.as_bytes().into()));
+    }
+    for (name, path) in &rules.claims {
+        let claims = routed.identity.map(|identity| &identity.claims);
+        let value = claims.and_then(|claims| claims.find(path));
+        let value = value.map(ToString::to_string).unwrap_or_default();
+        parts.push((name, value.into_bytes().into()));
+    }
+    if isolated && let Some(identity) = routed.identity {
+        parts.push(("authority", identity.authority.as_bytes().into()));
+        let subject = identity.subject.as_deref().unwrap_or_default();
+        parts.push(("subject", subject.as_bytes().into()));
+    }
+    let parts: Vec<(&str, &[u8])> = parts
+        .iter()
+        .map(|(name, value)| (*name, &**value))
+        .collect();
+    let extra = Extra {
+        parts: &parts,
+        content: None,
+    };
+    rules
+        .recipe
+        .write(request.target, request.headers, &extra, key);
+}
+
+fn without_usual_port<'a>(scheme: &str, host: &'a str) -> &'a str {
+    let port = if scheme == "https" { ":443" } else { ":80" };
+    host.strip_suffix(port).unwrap_or(host)
+}

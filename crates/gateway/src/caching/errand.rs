@@ -1,0 +1,359 @@
+//! Asks the backend, and sees what has come of it.
+
+use std::time::Duration;
+
+use cache::{
+    CacheStatus, Fill, Forward, Freshened, Hit, Leader, Response as Head, Stale, Ticket, Times,
+    Timestamp, Validators, is_failure,
+};
+use http::header::{SET_COOKIE, VARY};
+use http::{HeaderMap, Method, Response, StatusCode, response};
+use tokio::time::Instant;
+use wire::Body;
+
+use super::answer::Caching;
+use super::asked::View;
+use super::body::from_hit;
+use super::report::{Outcome, Report};
+use crate::config::{Fallback, Route};
+use crate::error::Refusal;
+use crate::middleware::access_log::Entry;
+use crate::proxy::{self, Forwarded, Routed};
+
+/// Fields that the gateway writes for each request anew: what varies by them is for one request alone.
+const WRITTEN_HERE: [&str; 4] = [
+    "x-forwarded-for",
+    "x-request-id",
+    "x-request-timeout-ms",
+    "via",
+];
+
+/// The time of day, as it goes on from a point at which it was known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    pub(crate) at: Timestamp,
+    pub(crate) since: Instant,
+}
+
+impl Now {
+    pub(super) fn now(&self) -> Timestamp {
+        self.at.after(self.since.elapsed())
+    }
+}
+
+/// A request that goes to the backend.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Errand<'a> {
+    pub(super) caching: &'a Caching,
+    pub(super) routed: &'a Routed<'a>,
+    pub(super) route: &'a Route,
+    pub(super) policy: &'a cache::Policy,
+    pub(super) view: &'a View,
+    pub(super) key: &'a cache::Key,
+    pub(super) time: Now,
+    /// Why it goes.
+    pub(super) why: Forward,
+    pub(super) ticket: &'a Ticket,
+    /// What is stored for it, and may be right again or stand in.
+    pub(super) stale: Option<&'a Stale>,
+}
+
+/// What has come of it.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    pub(super) reply: Result<Reply, Refusal>,
+    pub(super) report: Report,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// As the client gets it.
+    Whole(Response<Body>),
+    /// Its body is to be stored as it comes.
+    Filling(response::Parts, Body, Fill),
+}
+
+impl Errand<'_> {
+    /// Runs it; `leader` if others wait for it.
+    pub(super) async fn run(
+        &self,
+        body: Body,
+        leader: Option<Leader>,
+        entry: &mut Entry,
+    ) -> Fetched {
+        let validators = self.stale.map(Stale::validators);
+        let validators = validators.filter(|validators| !validators.is_empty());
+        let mut requested = self.time.now();
+        let mut forwarded = match &validators {
+            Some(validators) => self.validate(validators, body, entry).await,
+            None => self.forward(self.routed, body, entry).await,
+        };
+        if let Ok(answer) = &forwarded
+            && validators.is_some()
+            && answer.answer.status() == StatusCode::NOT_MODIFIED
+        {
+            match self.freshen(answer.answer.headers(), requested) {
+                Some((hit, report)) => {
+                    if let Some(leader) = leader {
+                        leader.found(hit.stored());
+                    }
+                    let mut reply = from_hit(&hit);
+                    self.add_cookies(forwarded, &mut reply);
+                    return Fetched {
+                        reply: Ok(Reply::Whole(reply)),
+                        report,
+                    };
+                }
+                None => {
+                    requested = self.time.now();
+                    forwarded = self.forward(self.routed, Body::empty(), entry).await;
+                }
+            }
+        }
+        match forwarded {
+            Ok(forwarded) => self.receive(forwarded, requested, leader),
+            Err(refusal) => {
+                if let Some(leader) = leader {
+                    leader.failed();
+                }
+                let stands_in = self.may_stand_in(&refusal);
+                let stale = self.stale_hit(stands_in, None);
+                match stale.filter(|_| !refusal.code.is_the_clients()) {
+                    Some(stale) => stale,
+                    None => Fetched {
+                        reply: Err(refusal),
+                        report: Report::forwarded(self.why),
+                    },
+                }
+            }
+        }
+    }
+
+    async fn forward(
+        &self,
+        routed: &Routed<'_>,
+        body: Body,
+        entry: &mut Entry,
+    ) -> Result<Forwarded, Refusal> {
+        proxy::forward(&self.caching.proxy.forwarder(), routed, body, entry).await
+    }
+
+    /// Asks whether what is stored is still right.
+    async fn validate(
+        &self,
+        validators: &Validators,
+        body: Body,
+        entry: &mut Entry,
+    ) -> Result<Forwarded, Refusal> {
+        let mut head = self.routed.head.clone();
+        validators.apply(&mut head.headers);
+        let routed = Routed {
+            head: &head,
+            ..*self.routed
+        };
+        self.forward(&routed, body, entry).await
+    }
+
+    /// The backend says that what is stored is right; none if it speaks of something else.
+    fn freshen(&self, headers: &HeaderMap, requested: Timestamp) -> Option<(Hit, Report)> {
+        let stale = self.stale?;
+        let target = self.view.target(self.routed);
+        let request = self.view.request(self.routed, self.route, &target);
+        let response = self.head(StatusCode::NOT_MODIFIED, headers, requested);
+        let freshened = self.caching.cache.freshen(
+            self.key,
+            &request,
+            stale.stored(),
+            self.policy,
+            &response,
+            self.ticket,
+        );
+        match freshened {
+            Freshened::Updated(stored) => {
+                let now = self.time.now();
+                let status = CacheStatus {
+                    forward: Some(self.why),
+                    forward_status: Some(StatusCode::NOT_MODIFIED),
+                    ttl: Some(stored.ttl(now)),
+                    ..CacheStatus::default()
+                };
+                let hit = Hit::new(stored, &request, now);
+                Some((hit, Report::new(Outcome::Revalidated, status)))
+            }
+            Freshened::Mismatch => None,
+        }
+    }
+
+    /// Cookies of a 304 are for this client, unless they are stored.
+    fn add_cookies(&self, forwarded: Result<Forwarded, Refusal>, reply: &mut Response<Body>) {
+        let Ok(mut forwarded) = forwarded else {
+            return;
+        };
+        let sticky = forwarded.take_cookie();
+        if !self.policy.store_set_cookie {
+            for cookie in forwarded.answer.headers().get_all(SET_COOKIE) {
+                reply.headers_mut().append(SET_COOKIE, cookie.clone());
+            }
+        }
+        if let Some(cookie) = sticky {
+            reply.headers_mut().append(SET_COOKIE, cookie);
+        }
+    }
+
+    /// An answer that is no word on what is stored.
+    fn receive(
+        &self,
+        forwarded: Forwarded,
+        requested: Timestamp,
+        leader: Option<Leader>,
+    ) -> Fetched {
+        self.caching.invalidate(self.routed, self.view, &forwarded);
+        let status = forwarded.answer.status();
+        let failed = is_failure(status) || forwarded.is_stand_in;
+        if failed && let Some(stale) = self.stale_hit(false, Some(status)) {
+            if let Some(leader) = leader {
+                leader.failed();
+            }
+            return stale;
+        }
+        let mut report = Report::forwarded(self.why);
+        let admission = self.admission(&forwarded, requested);
+        let reply = match admission {
+            Ok(admission) => {
+                report.status.stored = true;
+                let fill = match leader {
+                    Some(leader) => leader.fill(admission),
+                    None => self.caching.cache.fill(admission),
+                };
+                let (head, body) = forwarded.into_answer().into_parts();
+                Reply::Filling(head, body, fill)
+            }
+            Err(word) => {
+                report.status.detail = Some(word);
+                match leader {
+                    Some(leader) if failed => leader.failed(),
+                    Some(leader) => leader.refused(self.time.now()),
+                    None => {}
+                }
+                Reply::Whole(forwarded.into_answer())
+            }
+        };
+        Fetched {
+            reply: Ok(reply),
+            report,
+        }
+    }
+
+    /// Whether the answer is stored; else a word that says why not.
+    fn admission(
+        &self,
+        forwarded: &Forwarded,
+        requested: Timestamp,
+    ) -> Result<cache::Admission, &'static str> {
+        let (status, headers) = (forwarded.answer.status(), forwarded.answer.headers());
+        let response = self.head(status, headers, requested);
+        let target = self.view.target(self.routed);
+        let request = self.view.request(self.routed, self.route, &target);
+        if *request.method == Method::HEAD {
+            self.caching.cache.answered_head(
+                self.key,
+                &request,
+                self.policy,
+                &response,
+                self.ticket,
+            );
+        }
+        if forwarded.is_stand_in {
+            return Err("stand-in");
+        }
+        // What its content asks for is not in the key.
+        if self.why == Forward::Bypass {
+            return Err(cache::Refusal::Method.as_str());
+        }
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(cache::Refusal::Status.as_str());
+        }
+        if varies_by_what_is_written_here(headers) {
+            return Err(cache::Refusal::Vary.as_str());
+        }
+        // What it has made invalid itself was before it.
+        let own = (self.why == Forward::Method).then(|| self.caching.cache.ticket(self.key));
+        let ticket = own.as_ref().unwrap_or(self.ticket);
+        self.caching
+            .cache
+            .admit(self.key, &request, self.policy, &response, ticket)
+            .map_err(|refusal| refusal.as_str())
+    }
+
+    fn head<'a>(
+        &self,
+        status: StatusCode,
+        headers: &'a HeaderMap,
+        requested: Timestamp,
+    ) -> Head<'a> {
+        let received = self.time.now();
+        Head {
+            status,
+            headers,
+            times: Times {
+                requested,
+                received,
+            },
+        }
+    }
+
+    /// Whether the route wants what is stored in place of this failure, however old it is.
+    pub(super) fn may_stand_in(&self, refusal: &Refusal) -> bool {
+        matches!(self.route.fallback, Some(Fallback::Stale)) && refusal.code.was_not_asked()
+    }
+
+    /// What is stored, because the backend has failed: if it allows that, or the route wants it in any case.
+    pub(super) fn stale_hit(
+        &self,
+        in_any_case: bool,
+        forward_status: Option<StatusCode>,
+    ) -> Option<Fetched> {
+        let stale = self.stale?;
+        if !in_any_case && !stale.serves_on_error() {
+            return None;
+        }
+        let target = self.view.target(self.routed);
+        let request = self.view.request(self.routed, self.route, &target);
+        let hit = Hit::new(stale.stored().clone(), &request, self.time.now());
+        let status = CacheStatus {
+            forward: Some(self.why),
+            forward_status,
+            detail: Some(if in_any_case {
+                "fallback"
+            } else {
+                "stale-if-error"
+            }),
+            hit: false,
+            ..hit.cache_status()
+        };
+        Some(Fetched {
+            reply: Ok(Reply::Whole(from_hit(&hit))),
+            report: Report::new(Outcome::Stale, status),
+        })
+    }
+
+    /// How long the request may still wait for another's answer.
+    pub(super) fn patience(&self) -> Duration {
+        const LONGEST: Duration = Duration::from_secs(5);
+        let due = self.routed.started + self.route.timeout;
+        LONGEST.min(due.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// Whether answers differ by a field that every request has a value of its own for.
+fn varies_by_what_is_written_here(headers: &HeaderMap) -> bool {
+    headers.get_all(VARY).iter().any(|value| {
+        let mut names = value.as_bytes().split(|&byte| byte == b',');
+        names.any(|name| {
+            let name = name.trim_ascii();
+            let is_name = |it: &&str| name.eq_ignore_ascii_case(it.as_bytes());
+            WRITTEN_HERE.iter().any(is_name)
+        })
+    })
+}

@@ -1,0 +1,34 @@
+//! The cache in the way of a request: [`Caching`] stands between the handler and the proxy.
+//!
+//! A hit is answered at once, from memory that all workers share. Everything else goes to the backend as it would
+//! without a cache, breakers, retries and hedges included, and what comes back is stored where it may be.
+//!
+//! What a request shares with others is fetched by a task of its own ([`Job`](job)), whose answer the request follows as
+//! the others do: a client that is slow or leaves holds nobody up. What is for one client alone, because it has
+//! credentials, conditions or ranges, is fetched by that client's own task, as without a cache.
+//!
+//! ```text
+//! answer.rs   what is done with a request: hit, stale, follow, lead, alone
+//! asked.rs    the request as the cache sees it, and its key
+//! errand.rs   asks the backend, and sees what has come of it
+//! job.rs      an errand in a task of its own
+//! body.rs     bodies that are stored as they pass, and bodies that others fetch
+//! route.rs    what a route's configuration says
+//! report.rs   what was done: Cache-Status, the access log's word, and counts
+//! purge.rs    purging, as operators ask for it
+//! ```
+
+mod answer;
+mod asked;
+mod body;
+mod errand;
+mod job;
+mod purge;
+mod report;
+mod route;
+
+pub(crate) use answer::Caching;
+pub(crate) use errand::Now;
+pub(crate) use purge::{PurgeRequest, Purger};
+pub(crate) use report::{Counts, Outcome, Report};
+pub(crate) use route::RouteCache;

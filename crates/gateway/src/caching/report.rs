@@ -1,0 +1,121 @@
+//! What the cache has done with a request.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cache::{CacheStatus, Forward};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The name in `Cache-Status`.
+const NAME: &str = "api-gateway";
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+
+/// What a request has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Answered from the cache.
+    Hit,
+    /// Answered from the cache with something stale.
+    Stale,
+    /// Answered from the cache, after the backend has said that it is still right.
+    Revalidated,
+    /// Answered by the backend.
+    Miss,
+    /// Answered with what another request has fetched.
+    Coalesced,
+    /// The cache had nothing to do with it.
+    Bypass,
+}
+
+impl Outcome {
+    /// All of them, in the order of their counts.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Hit,
+        Self::Stale,
+        Self::Revalidated,
+        Self::Miss,
+        Self::Coalesced,
+        Self::Bypass,
+    ];
+
+    /// As logs and metrics have it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Revalidated => "revalidated",
+            Self::Miss => "miss",
+            Self::Coalesced => "coalesced",
+            Self::Bypass => "bypass",
+        }
+    }
+
+    const fn is_from_cache(self) -> bool {
+        matches!(self, Self::Hit | Self::Stale | Self::Revalidated)
+    }
+}
+
+/// What was done with one request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Report {
+    pub(crate) outcome: Outcome,
+    pub(super) status: CacheStatus<'static>,
+    pub(super) x_cache: bool,
+}
+
+impl Report {
+    pub(super) fn new(outcome: Outcome, status: CacheStatus<'static>) -> Self {
+        Self {
+            outcome,
+            status,
+            x_cache: false,
+        }
+    }
+
+    /// Of a request that goes to the backend.
+    pub(super) fn forwarded(why: Forward) -> Self {
+        let outcome = match why {
+            Forward::Bypass | Forward::Method => Outcome::Bypass,
+            Forward::UriMiss | Forward::VaryMiss | Forward::Request | Forward::Stale => {
+                Outcome::Miss
+            }
+        };
+        Self::new(outcome, why.cache_status())
+    }
+
+    /// Says so on the answer.
+    pub(crate) fn decorate(&self, headers: &mut HeaderMap) {
+        self.status.append_to(headers, NAME);
+        if self.x_cache {
+            let word = if self.outcome.is_from_cache() {
+                "HIT"
+            } else {
+                "MISS"
+            };
+            headers.insert(X_CACHE, HeaderValue::from_static(word));
+        }
+    }
+}
+
+/// How often each outcome has been, by route: of one worker, so that none waits for another's memory.
+#[derive(Debug)]
+pub(crate) struct Counts(Box<[[AtomicU64; Outcome::ALL.len()]]>);
+
+impl Counts {
+    /// For so many routes.
+    pub(crate) fn new(routes: usize) -> Self {
+        Self((0..routes).map(|_| Default::default()).collect())
+    }
+
+    pub(super) fn count(&self, route: usize, outcome: Outcome) {
+        if let Some(counts) = self.0.get(route) {
+            counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often an outcome of a route has been.
+    pub(crate) fn of(&self, route: usize, outcome: Outcome) -> u64 {
+        self.0
+            .get(route)
+            .map_or(0, |counts| counts[outcome as usize].load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,161 @@
+//! Whether `cache` makes sense, and what it means.
+
+use std::time::Duration;
+
+use cache::{KeyRecipe, Policy, QueryParameters};
+use http::{HeaderName, StatusCode};
+
+use super::written::{Cache, CacheKey, CacheQuery};
+use crate::caching::RouteCache;
+use crate::config::document::Step;
+use crate::config::routes::check::Check;
+use crate::config::routes::written::{Period, Route, Size};
+use crate::config::{Settings, size};
+
+const CACHE: Step<'static> = Step::Key("cache");
+const KEY: Step<'static> = Step::Key("key");
+/// As for CACHE_TTL.
+const LONGEST: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+
+impl Check<'_> {
+    /// How a route's responses are cached; none where they are not.
+    pub(in crate::config::routes) fn cache(
+        &mut self,
+        written: &Route,
+        knows_clients: bool,
+        settings: &Settings,
+    ) -> Option<RouteCache> {
+        if written.cacheable == Some(false) && written.cache.is_some() {
+            let message = "\"cacheable\": false and \"cache\" stand together; use one of the two";
+            self.say(&[CACHE], message);
+        }
+        let usual = Cache::default();
+        let cache = written.cache.as_ref().unwrap_or(&usual);
+        let recipe = self.recipe(&cache.key);
+        if !knows_clients && (cache.key.consumer || !cache.key.claims.is_empty()) {
+            let message = "\"consumer\" and \"claims\" tell apart clients that are known, which needs \"requireAuth\": true";
+            self.say(&[CACHE, KEY], message);
+        }
+        let policy = self.policy(cache, settings);
+        if !written.is_cached() || !settings.enable_caching {
+            return None;
+        }
+        Some(RouteCache {
+            recipe,
+            isolated: cache.key.consumer.then(|| Policy {
+                isolated: true,
+                ..policy.clone()
+            }),
+            policy,
+            claims: cache
+                .key
+                .claims
+                .iter()
+                .map(|name| (name.as_str().into(), name.as_str().into()))
+                .collect(),
+            x_cache: cache.x_cache,
+        })
+    }
+
+    fn recipe(&mut self, key: &CacheKey) -> KeyRecipe {
+        let mut headers = Vec::new();
+        for (index, name) in key.headers.iter().enumerate() {
+            match HeaderName::from_bytes(name.as_bytes()) {
+                Ok(name) => headers.push(name),
+                Err(_) => {
+                    let message = format!("\"{name}\" is not the name of a header field");
+                    let at = [CACHE, KEY, Step::Key("headers"), Step::Index(index)];
+                    self.say(&at, &message);
+                }
+            }
+        }
+        KeyRecipe {
+            query: self.query_parameters(key.query.as_ref()),
+            sort_query: key.sort_query,
+            headers,
+        }
+    }
+
+    fn query_parameters(&mut self, written: Option<&CacheQuery>) -> QueryParameters {
+        match written {
+            None | Some(CacheQuery::Switch(true)) => QueryParameters::All,
+            Some(CacheQuery::Switch(false)) => QueryParameters::None,
+            Some(CacheQuery::Some(names)) => match (&names.only, &names.except) {
+                (Some(only), None) => QueryParameters::Only(only.clone()),
+                (None, Some(except)) => QueryParameters::Except(except.clone()),
+                _ => {
+                    let message = "must have either \"only\" or \"except\"";
+                    self.say(&[CACHE, KEY, Step::Key("query")], message);
+                    QueryParameters::All
+                }
+            },
+        }
+    }
+
+    fn policy(&mut self, cache: &Cache, settings: &Settings) -> Policy {
+        let mut time = |key, period: Option<&Period>, usual| {
+            period.map_or(usual, |period| {
+                self.time(&[CACHE, Step::Key(key)], period)
+                    .unwrap_or_default()
+            })
+        };
+        let none = Duration::ZERO;
+        Policy {
+            default_lifetime: time("ttl", cache.ttl.as_ref(), settings.cache_ttl),
+            stale_while_revalidate: time(
+                "staleWhileRevalidate",
+                cache.stale_while_revalidate.as_ref(),
+                none,
+            ),
+            stale_if_error: time("staleIfError", cache.stale_if_error.as_ref(), none),
+            status_lifetimes: self.status_lifetimes(cache),
+            store_set_cookie: cache.set_cookie,
+            honour_requests: cache.client_directives.unwrap_or(true),
+            largest_body: self.largest_body(cache, settings),
+            ..Policy::default()
+        }
+    }
+
+    fn status_lifetimes(&mut self, cache: &Cache) -> Vec<(StatusCode, Duration)> {
+        let mut lifetimes = Vec::new();
+        for (written, period) in &cache.negative {
+            let at = [CACHE, Step::Key("negative"), Step::Key(written)];
+            let status = written.parse().ok().filter(|status| *status >= 300);
+            match status.and_then(|status| StatusCode::from_u16(status).ok()) {
+                Some(status) if status.as_u16() < 600 => {
+                    lifetimes.extend(self.time(&at, period).map(|time| (status, time)));
+                }
+                _ => self.say(
+                    &at,
+                    &format!("\"{written}\" must be a status from 300 to 599"),
+                ),
+            }
+        }
+        lifetimes
+    }
+
+    fn time(&mut self, at: &[Step<'_>], period: &Period) -> Option<Duration> {
+        let time = period.time().filter(|time| *time <= LONGEST);
+        if time.is_none() {
+            let message = "must be a time from 0 to 3650d: seconds such as 300, or a text such as \"5m\", \"1h\" or \"7d\"";
+            self.say(at, message);
+        }
+        time
+    }
+
+    fn largest_body(&mut self, cache: &Cache, settings: &Settings) -> u64 {
+        let largest = settings.cache_max_object_size;
+        match &cache.max_object_size {
+            None => largest,
+            Some(Size::Bytes(bytes)) => largest.min(*bytes),
+            Some(Size::Text(text)) => match size::parse(text) {
+                Some(bytes) => largest.min(bytes),
+                None => {
+                    let message = format!("\"{text}\" must be a size such as 65536, 64KiB or 1MiB");
+                    self.say(&[CACHE, Step::Key("maxObjectSize")], &message);
+                    largest
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What a routes file says of caching.
+
+mod check;
+mod written;
+
+pub(super) use written::Cache;
