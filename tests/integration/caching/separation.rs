@@ -264,6 +264,44 @@ async fn upstreams_of_a_split_have_responses_of_their_own() {
 }
 
 #[tokio::test]
+async fn what_looks_like_credentials_counts_as_such_and_overrides_are_passed_by() {
+    let backend = numbering("").await;
+    let gateway = in_front_of(&backend).await;
+    for field in [
+        "X-API-Key: a",
+        "X-Auth-Token: a",
+        "X-HTTP-Method-Override: DELETE",
+        "X-HTTP-Method: PUT",
+    ] {
+        let (first, second) = (
+            get(&gateway, "/", &[field]).await,
+            get(&gateway, "/", &[field]).await,
+        );
+        assert_ne!(first.text(), second.text(), "{field}");
+        assert!(!status(&second).contains("stored"), "{second:?}");
+    }
+    let first = get(&gateway, "/", &[]).await.text();
+    // What is there for all is for those with a key too.
+    assert_eq!(get(&gateway, "/", &["X-API-Key: a"]).await.text(), first);
+    let passed_by = get(&gateway, "/", &["X-Method-Override: PUT"]).await;
+    assert_eq!(status(&passed_by), "fwd=bypass; detail=method");
+    assert_ne!(passed_by.text(), first);
+}
+
+#[tokio::test]
+async fn an_event_stream_is_for_the_one_who_listens() {
+    let backend = numbering("Content-Type: text/event-stream\r\n").await;
+    let gateway = in_front_of(&backend).await;
+    for number in ["0", "1"] {
+        let answer = get(&gateway, "/", &[]).await;
+        assert_eq!(
+            (&*answer.text(), status(&answer)),
+            (number, "fwd=uri-miss; detail=event-stream")
+        );
+    }
+}
+
+#[tokio::test]
 async fn requests_with_content_are_neither_answered_from_the_cache_nor_cached() {
     let backend = numbering("").await;
     let gateway = in_front_of(&backend).await;

@@ -91,6 +91,45 @@ async fn a_thousand_who_want_what_has_expired_make_one_request() {
 }
 
 #[tokio::test]
+async fn those_who_have_it_already_share_its_validation() {
+    let (open, opened) = watch::channel(false);
+    let backend = Backend::scripted(move |mut connection| {
+        let mut opened = opened.clone();
+        async move {
+            while let Some(request) = connection.request().await {
+                let fields = "Cache-Control: max-age=60\r\nETag: \"1\"\r\n";
+                if request.field("if-none-match").is_some() {
+                    opened.wait_for(|open| *open).await.unwrap();
+                    let head = format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n");
+                    connection.send(head).await;
+                } else {
+                    let fields = format!("{fields}Age: 100\r\n");
+                    connection
+                        .send(answer("200 OK", &fields, "0123456789"))
+                        .await;
+                }
+            }
+        }
+    })
+    .await;
+    let gateway = with(cached(&backend.url())).start().await;
+    get(&gateway, "/", &[]).await;
+    let fields: [&[&str]; 3] = [&["If-None-Match: \"1\""], &[], &["Range: bytes=1-2"]];
+    let all = join_all((0..30).map(|number| get(&gateway, "/", fields[number % 3])));
+    let opens = async {
+        backend.wait_for_requests(2).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        open.send(true).unwrap();
+    };
+    let (answers, ()) = tokio::join!(all, opens);
+    for (number, answer) in answers.iter().enumerate() {
+        let expected = [(304, ""), (200, "0123456789"), (206, "12")][number % 3];
+        assert_eq!((answer.status(), &*answer.text()), expected);
+    }
+    assert_eq!(backend.requests().len(), 2);
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_takes_nothing_from_those_who_wait() {
     let (backend, open) = held("").await;
     let gateway = with(cached(&backend.url())).start().await;

@@ -44,6 +44,42 @@ async fn a_stale_response_is_served_while_it_is_renewed() {
 }
 
 #[tokio::test]
+async fn whatever_a_client_asks_of_it_a_stale_response_is_renewed_whole_and_once() {
+    const KEPT: &str = "Cache-Control: public, max-age=1, stale-while-revalidate=100\r\nAge: 10\r\nETag: \"1\"\r\n";
+    for (method, field) in [
+        ("GET", "If-None-Match: \"1\""),
+        ("GET", "Range: bytes=0-0"),
+        ("HEAD", "X-A: 1"),
+        ("GET", "Authorization: a"),
+    ] {
+        let backend = backend(|request, number| {
+            let fields = if number == 0 {
+                KEPT
+            } else {
+                "Cache-Control: public, max-age=60\r\n"
+            };
+            assert!(request.start.starts_with("GET") && request.field("range").is_none());
+            answer("200 OK", fields, &number.to_string())
+        })
+        .await;
+        let gateway = with(cached_as(&backend.url(), json!({}))).start().await;
+        get(&gateway, "/", &[]).await;
+        let mut client = gateway.client().await;
+        client.request(method, "/", &[field]).await;
+        let stale = match method {
+            "HEAD" => client.response_to_head().await,
+            _ => client.response().await,
+        };
+        assert!(
+            status(&stale).ends_with("detail=stale-while-revalidate"),
+            "{stale:?}"
+        );
+        until_fresh(&gateway, "1").await;
+        assert_eq!(backend.requests().len(), 2, "{method} {field}");
+    }
+}
+
+#[tokio::test]
 async fn nobody_waits_for_a_backend_that_does_not_answer_while_it_is_asked_again() {
     let backend = Backend::scripted(|mut connection| async move {
         while connection.request().await.is_some() {

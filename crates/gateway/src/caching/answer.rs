@@ -9,14 +9,15 @@ use cache::{
     CacheStatus, Followed, Follower, Forward, Hit, Joined, Key, Leader, Lookup, Policy, Stale,
     Ticket, invalidates,
 };
-use http::{Method, Response};
+use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, SET_COOKIE};
+use http::{HeaderName, Method, Response, request};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 use wire::Body;
 use wire::server::Client;
 
-use super::asked::{View, write_key};
+use super::asked::{View, is_overridden, write_key};
 use super::body::{Filling, Following, from_hit};
 use super::errand::{Errand, Fetched, Now, Reply};
 use super::job::{Job, Jobs, Told};
@@ -27,6 +28,9 @@ use crate::config::Route;
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
 use crate::proxy::{self, Forwarded, Proxy, Routed};
+
+/// Fields that ask for something else than the whole.
+const PARTIAL: [HeaderName; 4] = [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_RANGE, RANGE];
 
 /// A worker's way to the cache that all share.
 #[derive(Debug)]
@@ -58,6 +62,14 @@ struct Going {
     ticket: Ticket,
     why: Forward,
     stale: Option<Stale>,
+    /// What goes in place of the request, so that the answer is one for others as well.
+    plain: Option<Plain>,
+}
+
+/// A request for the whole, whatever part of it a client wants or has.
+struct Plain {
+    head: request::Parts,
+    view: View,
 }
 
 impl Caching {
@@ -177,56 +189,100 @@ impl Asker<'_> {
         // What the content of a GET asks for is not in the key; over HTTP/2 no field tells of it.
         let has_content =
             !body.is_finished() && [Method::GET, Method::HEAD].contains(request.method);
-        let lookup = if has_content {
+        let lookup = if has_content || is_overridden(&routed.head.headers) {
             Lookup::Bypass(Forward::Bypass)
         } else {
             caching
                 .cache
                 .lookup(&key, &request, self.policy, self.time.at)
         };
-        let (why, ticket, stale) = match lookup {
+        let (why, ticket) = match lookup {
             Lookup::Hit(hit) => {
                 caching.spare.replace(key);
                 let report = Report::new(Outcome::Hit, hit.cache_status());
                 return Looked::Answered(hit, report);
             }
             Lookup::OnlyIfCached => return Looked::Refused,
-            Lookup::Bypass(why) => (why, caching.cache.ticket(&key), None),
-            Lookup::Miss(miss) => (miss.why(), miss.ticket().clone(), None),
-            Lookup::Stale(stale) if stale.serves_meanwhile() => {
-                let hit = Hit::new(stale.stored().clone(), &request, self.time.at);
-                let status = CacheStatus {
-                    detail: Some("stale-while-revalidate"),
-                    ..hit.cache_status()
+            Lookup::Bypass(why) => (why, caching.cache.ticket(&key)),
+            Lookup::Miss(miss) => (miss.why(), miss.ticket().clone()),
+            Lookup::Stale(stale) => {
+                let meanwhile = stale.serves_meanwhile().then(|| {
+                    let hit = Hit::new(stale.stored().clone(), &request, self.time.at);
+                    let status = CacheStatus {
+                        detail: Some("stale-while-revalidate"),
+                        ..hit.cache_status()
+                    };
+                    (hit, Report::new(Outcome::Stale, status))
+                });
+                let going = self.validation(view, key, stale, meanwhile.is_some());
+                return match meanwhile {
+                    Some((hit, report)) => {
+                        self.validate(going, entry);
+                        Looked::Answered(hit, report)
+                    }
+                    None => Looked::Going(Box::new(going)),
                 };
-                let ticket = stale.ticket().clone();
-                let going = Going {
-                    view,
-                    key,
-                    why: stale.why(),
-                    ticket,
-                    stale: Some(stale),
-                };
-                self.validate(going, entry);
-                return Looked::Answered(hit, Report::new(Outcome::Stale, status));
             }
-            Lookup::Stale(stale) => (stale.why(), stale.ticket().clone(), Some(stale)),
         };
         Looked::Going(Box::new(Going {
             view,
             key,
             ticket,
             why,
-            stale,
+            stale: None,
+            plain: None,
         }))
+    }
+
+    /// What goes to validate `stale`: the request itself, or one for the whole, by which others can be served too. Who
+    /// asks by `HEAD` goes itself, unless it has its answer already.
+    fn validation(&self, view: View, key: Key, stale: Stale, is_answered: bool) -> Going {
+        let mut going = Going {
+            view,
+            key,
+            ticket: stale.ticket().clone(),
+            why: stale.why(),
+            stale: Some(stale),
+            plain: None,
+        };
+        let head = self.routed.head;
+        let is_partial = PARTIAL.iter().any(|it| head.headers.contains_key(it));
+        let is_head = head.method == Method::HEAD;
+        if (is_head && !is_answered) || !(is_head || is_partial) {
+            return going;
+        }
+        let mut head = head.clone();
+        head.method = Method::GET;
+        for name in PARTIAL {
+            head.headers.remove(name);
+        }
+        let routed = Routed {
+            head: &head,
+            ..*self.routed
+        };
+        let view = View::of(&routed, self.route);
+        let target = view.target(&routed);
+        let request = view.request(&routed, self.route, &target);
+        let cache = &self.caching.cache;
+        if let Lookup::Stale(stale) = cache.lookup(&going.key, &request, self.policy, self.time.at)
+        {
+            going.ticket = stale.ticket().clone();
+            going.stale = Some(stale);
+            going.plain = Some(Plain { head, view });
+        }
+        going
     }
 
     /// Has something validated that has been served already. One does it, and nobody waits.
     fn validate(&self, going: Going, entry: &Entry) {
-        let Some(place) = self.caching.jobs.begin() else {
-            return;
+        let jobs = &self.caching.jobs;
+        let (leader, place) = match going.ticket.join(&self.caching.cache, self.time.at) {
+            Joined::Leader(leader) => (Some(leader), jobs.begin()),
+            // It has credentials, or what it brings was not for others lately.
+            Joined::Alone => (None, jobs.begin_only(going.key.as_bytes())),
+            Joined::Follower(_) => return,
         };
-        if let Joined::Leader(leader) = going.ticket.join(&self.caching.cache, self.time.at) {
+        if let Some(place) = place {
             let job = self.job(going, Client::default(), place, entry);
             spawn_local(job.run(leader, None));
         }
@@ -264,9 +320,9 @@ impl Asker<'_> {
                 .await;
         };
         let (tell, told) = oneshot::channel();
-        let why = going.why;
+        let (why, view) = (going.why, going.view.clone());
         let job = self.job(going, self.routed.client.clone(), place, entry);
-        spawn_local(job.run(leader, Some(tell)));
+        spawn_local(job.run(Some(leader), Some(tell)));
         match told.await {
             Ok(Told {
                 reply,
@@ -274,7 +330,7 @@ impl Asker<'_> {
                 facts,
             }) => {
                 entry.adopt(facts);
-                (reply, report)
+                (reply.map(|reply| self.respond(&view, reply)), report)
             }
             // It has panicked.
             Err(_) => (Err(ErrorCode::InternalError.into()), Report::forwarded(why)),
@@ -283,9 +339,13 @@ impl Asker<'_> {
 
     fn job(&self, going: Going, client: Client, place: super::job::Place, entry: &Entry) -> Job {
         let routed = self.routed;
+        let Plain { head, view } = going.plain.unwrap_or_else(|| Plain {
+            head: routed.head.clone(),
+            view: going.view,
+        });
         Job {
             caching: Rc::clone(self.caching),
-            head: routed.head.clone(),
+            head,
             path: routed.path.into(),
             route: routed.route,
             upstream: routed.upstream,
@@ -294,14 +354,14 @@ impl Asker<'_> {
             client,
             address: routed.address,
             request_id: entry.request_id().clone(),
-            view: going.view,
+            view,
             key: going.key,
             isolated: self.isolated,
             why: going.why,
             ticket: going.ticket,
             stale: going.stale,
             time: self.time,
-            place,
+            _place: place,
         }
     }
 
@@ -335,12 +395,10 @@ impl Asker<'_> {
             }
             Ok(Followed::Stored(hit)) => return (Ok(from_hit(&hit)), report),
             Ok(Followed::Failed) => {
-                if let Some(Fetched {
-                    reply: Ok(Reply::Whole(response)),
-                    report,
-                }) = errand.stale_hit(false, None)
-                {
-                    return (Ok(response), report);
+                let stale = errand.stale_reply(false, None);
+                if let Some(Fetched { reply, report }) = stale {
+                    let reply = reply.map(|reply| self.respond(&going.view, reply));
+                    return (reply, report);
                 }
             }
             Ok(Followed::Alone) | Err(_) => {}
@@ -364,18 +422,33 @@ impl Asker<'_> {
         entry: &mut Entry,
     ) -> (Result<Response<Body>, Refusal>, Report) {
         let Fetched { reply, report } = self.errand(routed, going).run(body, leader, entry).await;
-        let reply = reply.map(|reply| match reply {
+        let reply = reply.map(|reply| self.respond(&going.view, reply));
+        (reply, report)
+    }
+
+    /// The answer to the request.
+    fn respond(&self, view: &View, reply: Reply) -> Response<Body> {
+        match reply {
             Reply::Whole(response) => response,
+            Reply::Stored(stored, cookies) => {
+                let target = view.target(self.routed);
+                let request = view.request(self.routed, self.route, &target);
+                let mut response = from_hit(&Hit::new(stored, &request, self.time.now()));
+                for cookie in cookies {
+                    response.headers_mut().append(SET_COOKIE, cookie);
+                }
+                response
+            }
             Reply::Filling(head, body, fill) => {
                 let body = Body::boxed(Filling {
                     body,
                     fill: Some(fill),
+                    pending: None,
                     holds: None,
                 });
                 Response::from_parts(head, body)
             }
-        });
-        (reply, report)
+        }
     }
 
     fn errand<'a>(&'a self, routed: &'a Routed<'a>, going: &'a Going) -> Errand<'a> {

@@ -14,6 +14,17 @@ use crate::proxy::Routed;
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// What many backends take for credentials besides `Authorization`.
+const CREDENTIALS: [&str; 4] = ["api-key", "x-access-token", "x-api-key", "x-auth-token"];
+/// What makes some backends answer for another method or URL than that of the request line.
+const OVERRIDES: [&str; 5] = [
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
 /// What differs between a request as it came and as the backend sees it, as far as answers may depend on it. Most have
 /// nothing of the kind.
 #[derive(Debug, Clone, Default)]
@@ -69,9 +80,19 @@ impl View {
             target,
             headers: self.headers.as_ref().unwrap_or(&routed.head.headers),
             // Whatever it is that lets a client pass, it may be what the answer depends on.
-            has_credentials: route.access.is_some(),
+            has_credentials: route.access.is_some() || has_any(&routed.head.headers, &CREDENTIALS),
         }
     }
+}
+
+/// Whether an answer may be for something else than the key says.
+pub(super) fn is_overridden(headers: &HeaderMap) -> bool {
+    has_any(headers, &OVERRIDES)
+}
+
+/// A look at each name costs less than several look-ups.
+fn has_any(headers: &HeaderMap, names: &[&str]) -> bool {
+    headers.keys().any(|name| names.contains(&name.as_str()))
 }
 
 /// The fields as the backend sees them.
@@ -109,15 +130,24 @@ pub(super) fn write_key(
     key: &mut Key,
 ) {
     // A route's responses are its own: another may have the same URL for other fields or methods.
-    let mut parts: Vec<(&str, Cow<'_, [u8]>)> = Vec::with_capacity(4);
-    parts.push(("route", route.name.as_bytes().into()));
-    if matches!(route.destination, Destination::Split(_)) {
+    let of_route = ("route", route.name.as_bytes());
+    let is_split = matches!(route.destination, Destination::Split(_));
+    let headers = &routed.head.headers;
+    let is_forwarded = routed.side.trusted && headers.contains_key(X_FORWARDED_HOST);
+    if !is_split && !is_forwarded && !isolated && rules.claims.is_empty() {
+        let extra = Extra {
+            parts: &[of_route],
+            content: None,
+        };
+        return rules
+            .recipe
+            .write(request.target, request.headers, &extra, key);
+    }
+    let mut parts: Vec<(&str, Cow<'_, [u8]>)> = vec![(of_route.0, of_route.1.into())];
+    if is_split {
         parts.push(("upstream", routed.upstream.to_be_bytes().to_vec().into()));
     }
-    let headers = &routed.head.headers;
-    if headers.contains_key(X_FORWARDED_HOST)
-        && let Some(host) = headers.get(HOST)
-    {
+    if is_forwarded && let Some(host) = headers.get(HOST) {
         parts.push(("host", host.as_bytes().into()));
     }
     for (name, path) in &rules.claims {

@@ -60,13 +60,18 @@ pub(super) struct Filling {
     pub(super) body: Body,
     /// None once it is stored, or is not to be.
     pub(super) fill: Option<Fill>,
+    /// What has come already.
+    pub(super) pending: Option<Bytes>,
     /// What it takes up at its upstream.
     pub(super) holds: Option<Holds>,
 }
 
 impl Filling {
     fn poll(&mut self, context: &mut Context<'_>) -> Next {
-        let next = std::task::ready!(self.body.poll_next(context));
+        let next = match self.pending.take() {
+            Some(data) => Some(Ok(Frame::data(data))),
+            None => std::task::ready!(self.body.poll_next(context)),
+        };
         match &next {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
@@ -111,10 +116,13 @@ impl http_body::Body for Filling {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_finished()
+        self.pending.is_none() && self.body.is_finished()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.pending.is_some() {
+            return SizeHint::default();
+        }
         http_body::Body::size_hint(&self.body)
     }
 }

@@ -1,19 +1,19 @@
 //! Asks the backend, and sees what has come of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cache::{
-    CacheStatus, Fill, Forward, Freshened, Hit, Leader, Response as Head, Stale, Ticket, Times,
+    CacheStatus, Fill, Forward, Freshened, Leader, Response as Head, Stale, Stored, Ticket, Times,
     Timestamp, Validators, is_failure,
 };
-use http::header::{SET_COOKIE, VARY};
-use http::{HeaderMap, Method, Response, StatusCode, response};
+use http::header::{CONTENT_TYPE, SET_COOKIE, VARY};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, response};
 use tokio::time::Instant;
 use wire::Body;
 
 use super::answer::Caching;
 use super::asked::View;
-use super::body::from_hit;
 use super::report::{Outcome, Report};
 use crate::config::{Fallback, Route};
 use crate::error::Refusal;
@@ -70,6 +70,8 @@ pub(super) struct Fetched {
 pub(super) enum Reply {
     /// As the client gets it.
     Whole(Response<Body>),
+    /// What is stored, and cookies that are for this client alone.
+    Stored(Arc<Stored>, Vec<HeaderValue>),
     /// Its body is to be stored as it comes.
     Filling(response::Parts, Body, Fill),
 }
@@ -94,14 +96,12 @@ impl Errand<'_> {
             && answer.answer.status() == StatusCode::NOT_MODIFIED
         {
             match self.freshen(answer.answer.headers(), requested) {
-                Some((hit, report)) => {
+                Some((stored, report)) => {
                     if let Some(leader) = leader {
-                        leader.found(hit.stored());
+                        leader.found(&stored);
                     }
-                    let mut reply = from_hit(&hit);
-                    self.add_cookies(forwarded, &mut reply);
                     return Fetched {
-                        reply: Ok(Reply::Whole(reply)),
+                        reply: Ok(Reply::Stored(stored, self.cookies(forwarded))),
                         report,
                     };
                 }
@@ -118,7 +118,7 @@ impl Errand<'_> {
                     leader.failed();
                 }
                 let stands_in = self.may_stand_in(&refusal);
-                let stale = self.stale_hit(stands_in, None);
+                let stale = self.stale_reply(stands_in, None);
                 match stale.filter(|_| !refusal.code.is_the_clients()) {
                     Some(stale) => stale,
                     None => Fetched {
@@ -156,7 +156,7 @@ impl Errand<'_> {
     }
 
     /// The backend says that what is stored is right; none if it speaks of something else.
-    fn freshen(&self, headers: &HeaderMap, requested: Timestamp) -> Option<(Hit, Report)> {
+    fn freshen(&self, headers: &HeaderMap, requested: Timestamp) -> Option<(Arc<Stored>, Report)> {
         let stale = self.stale?;
         let target = self.view.target(self.routed);
         let request = self.view.request(self.routed, self.route, &target);
@@ -171,34 +171,27 @@ impl Errand<'_> {
         );
         match freshened {
             Freshened::Updated(stored) => {
-                let now = self.time.now();
                 let status = CacheStatus {
                     forward: Some(self.why),
                     forward_status: Some(StatusCode::NOT_MODIFIED),
-                    ttl: Some(stored.ttl(now)),
+                    ttl: Some(stored.ttl(self.time.now())),
                     ..CacheStatus::default()
                 };
-                let hit = Hit::new(stored, &request, now);
-                Some((hit, Report::new(Outcome::Revalidated, status)))
+                Some((stored, Report::new(Outcome::Revalidated, status)))
             }
             Freshened::Mismatch => None,
         }
     }
 
     /// Cookies of a 304 are for this client, unless they are stored.
-    fn add_cookies(&self, forwarded: Result<Forwarded, Refusal>, reply: &mut Response<Body>) {
+    fn cookies(&self, forwarded: Result<Forwarded, Refusal>) -> Vec<HeaderValue> {
         let Ok(mut forwarded) = forwarded else {
-            return;
+            return Vec::new();
         };
         let sticky = forwarded.take_cookie();
-        if !self.policy.store_set_cookie {
-            for cookie in forwarded.answer.headers().get_all(SET_COOKIE) {
-                reply.headers_mut().append(SET_COOKIE, cookie.clone());
-            }
-        }
-        if let Some(cookie) = sticky {
-            reply.headers_mut().append(SET_COOKIE, cookie);
-        }
+        let cookies = forwarded.answer.headers().get_all(SET_COOKIE);
+        let own = cookies.iter().filter(|_| !self.policy.store_set_cookie);
+        own.cloned().chain(sticky).collect()
     }
 
     /// An answer that is no word on what is stored.
@@ -211,7 +204,7 @@ impl Errand<'_> {
         self.caching.invalidate(self.routed, self.view, &forwarded);
         let status = forwarded.answer.status();
         let failed = is_failure(status) || forwarded.is_stand_in;
-        if failed && let Some(stale) = self.stale_hit(false, Some(status)) {
+        if failed && let Some(stale) = self.stale_reply(false, Some(status)) {
             if let Some(leader) = leader {
                 leader.failed();
             }
@@ -274,6 +267,9 @@ impl Errand<'_> {
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(cache::Refusal::Status.as_str());
         }
+        if is_event_stream(headers) {
+            return Err("event-stream");
+        }
         if varies_by_what_is_written_here(headers) {
             return Err(cache::Refusal::Vary.as_str());
         }
@@ -309,7 +305,7 @@ impl Errand<'_> {
     }
 
     /// What is stored, because the backend has failed: if it allows that, or the route wants it in any case.
-    pub(super) fn stale_hit(
+    pub(super) fn stale_reply(
         &self,
         in_any_case: bool,
         forward_status: Option<StatusCode>,
@@ -318,9 +314,6 @@ impl Errand<'_> {
         if !in_any_case && !stale.serves_on_error() {
             return None;
         }
-        let target = self.view.target(self.routed);
-        let request = self.view.request(self.routed, self.route, &target);
-        let hit = Hit::new(stale.stored().clone(), &request, self.time.now());
         let status = CacheStatus {
             forward: Some(self.why),
             forward_status,
@@ -329,11 +322,11 @@ impl Errand<'_> {
             } else {
                 "stale-if-error"
             }),
-            hit: false,
-            ..hit.cache_status()
+            ttl: Some(stale.stored().ttl(self.time.now())),
+            ..CacheStatus::default()
         };
         Some(Fetched {
-            reply: Ok(Reply::Whole(from_hit(&hit))),
+            reply: Ok(Reply::Stored(stale.stored().clone(), Vec::new())),
             report: Report::new(Outcome::Stale, status),
         })
     }
@@ -344,6 +337,15 @@ impl Errand<'_> {
         let due = self.routed.started + self.route.timeout;
         LONGEST.min(due.saturating_duration_since(Instant::now()))
     }
+}
+
+/// Whether it goes on as long as somebody listens, and is for that one.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    const EVENT_STREAM: &[u8] = b"text/event-stream";
+    headers.get(CONTENT_TYPE).is_some_and(|content_type| {
+        let start = content_type.as_bytes().get(..EVENT_STREAM.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
+    })
 }
 
 /// Whether answers differ by a field that every request has a value of its own for.

@@ -4,12 +4,15 @@
 //! backend sends it, since no more of it is kept than may be stored; one that turns out larger is handed over to the
 //! client, which goes on at its own pace.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use cache::{Fill, Leader, Stale, Ticket};
 use http::{HeaderValue, Response, request};
 use tokio::sync::oneshot;
@@ -30,27 +33,55 @@ use crate::proxy::{ClientSide, Holds, Routed};
 /// Errands of one worker that may be under way.
 const MOST: usize = 4096;
 
-/// How many errands of a worker are under way.
+/// The errands of a worker that are under way.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Jobs(Rc<Cell<usize>>);
+pub(super) struct Jobs(Rc<UnderWay>);
+
+#[derive(Debug, Default)]
+struct UnderWay {
+    count: Cell<usize>,
+    /// The keys of those that nobody can join.
+    keys: RefCell<HashSet<Box<[u8]>>>,
+}
 
 /// One of them.
-pub(super) struct Place(Jobs);
+pub(super) struct Place {
+    jobs: Jobs,
+    key: Option<Box<[u8]>>,
+}
 
 impl Jobs {
+    /// A place for one more.
     pub(super) fn begin(&self) -> Option<Place> {
-        let under_way = self.0.get();
-        (under_way < MOST).then(|| {
-            self.0.set(under_way + 1);
-            Place(self.clone())
+        let count = self.0.count.get();
+        (count < MOST).then(|| {
+            self.0.count.set(count + 1);
+            Place {
+                jobs: self.clone(),
+                key: None,
+            }
         })
+    }
+
+    /// A place for one more, if there is none for this key already.
+    pub(super) fn begin_only(&self, key: &[u8]) -> Option<Place> {
+        if self.0.keys.borrow().contains(key) {
+            return None;
+        }
+        let mut place = self.begin()?;
+        self.0.keys.borrow_mut().insert(key.into());
+        place.key = Some(key.into());
+        Some(place)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Self(Jobs(under_way)) = self;
-        under_way.set(under_way.get() - 1);
+        let Jobs(under_way) = &self.jobs;
+        under_way.count.set(under_way.count.get() - 1);
+        if let Some(key) = &self.key {
+            under_way.keys.borrow_mut().remove(key);
+        }
     }
 }
 
@@ -73,19 +104,19 @@ pub(super) struct Job {
     pub(super) ticket: Ticket,
     pub(super) stale: Option<Stale>,
     pub(super) time: Now,
-    pub(super) place: Place,
+    pub(super) _place: Place,
 }
 
 /// What a client hears from the task that fetches for it.
 pub(super) struct Told {
-    pub(super) reply: Result<Response<Body>, Refusal>,
+    pub(super) reply: Result<Reply, Refusal>,
     pub(super) report: Report,
     pub(super) facts: UpstreamFacts,
 }
 
 impl Job {
     /// Fetches, tells the client, and stores what has come.
-    pub(super) async fn run(self, leader: Leader, tell: Option<oneshot::Sender<Told>>) {
+    pub(super) async fn run(self, leader: Option<Leader>, tell: Option<oneshot::Sender<Told>>) {
         let caching = &self.caching;
         let snapshot = &caching.proxy.snapshot;
         let Some(route) = snapshot.routes.get(self.route) else {
@@ -130,54 +161,54 @@ impl Job {
             &self.head,
             snapshot,
         );
-        let Fetched { reply, report } = errand.run(Body::empty(), Some(leader), &mut entry).await;
+        let Fetched { reply, report } = errand.run(Body::empty(), leader, &mut entry).await;
         let mut facts = entry.take_facts();
-        let gives_up = || Instant::now() + route.timeout;
-        match reply {
-            Ok(Reply::Filling(head, body, fill)) => {
-                let (send_rest, rest) = oneshot::channel();
-                let filling = Pump {
+        let Some(tell) = tell else {
+            // Nobody waits for it.
+            if let Ok(Reply::Filling(_, body, fill)) = reply {
+                let (nobody, _) = oneshot::channel();
+                let pump = Pump {
                     body,
                     fill,
                     holds: facts.holds.take(),
-                    rest: send_rest,
+                    largest: policy
+                        .largest_body
+                        .min(caching.cache.settings().largest_body),
+                    rest: nobody,
                 };
-                let Some(tell) = tell else {
-                    drop(rest);
-                    return filling.run(gives_up).await;
-                };
-                let Some(follower) = filling.fill.follow() else {
-                    // It is new: there is room for one.
-                    return;
-                };
-                let body = Body::boxed(Following::new(follower, &head.headers, Some(rest)));
-                let _gone = tell.send(Told {
-                    reply: Ok(Response::from_parts(head, body)),
-                    report,
-                    facts,
-                });
-                filling.run(gives_up).await;
+                pump.run(route.timeout).await;
             }
-            Ok(Reply::Whole(response)) => {
-                if let Some(tell) = tell {
-                    let _gone = tell.send(Told {
-                        reply: Ok(response),
-                        report,
-                        facts,
-                    });
-                }
-            }
-            Err(refusal) => {
-                if let Some(tell) = tell {
-                    let _gone = tell.send(Told {
-                        reply: Err(refusal),
-                        report,
-                        facts,
-                    });
-                }
-            }
-        }
-        drop(self.place);
+            return;
+        };
+        let Ok(Reply::Filling(head, body, fill)) = reply else {
+            let _gone = tell.send(Told {
+                reply,
+                report,
+                facts,
+            });
+            return;
+        };
+        // It is new: there is room for one.
+        let Some(follower) = fill.follow() else {
+            return;
+        };
+        let (send_rest, rest) = oneshot::channel();
+        let pump = Pump {
+            body,
+            fill,
+            holds: facts.holds.take(),
+            largest: policy
+                .largest_body
+                .min(caching.cache.settings().largest_body),
+            rest: send_rest,
+        };
+        let body = Body::boxed(Following::new(follower, &head.headers, Some(rest)));
+        let _gone = tell.send(Told {
+            reply: Ok(Reply::Whole(Response::from_parts(head, body))),
+            report,
+            facts,
+        });
+        pump.run(route.timeout).await;
     }
 }
 
@@ -186,19 +217,26 @@ struct Pump {
     body: Body,
     fill: Fill,
     holds: Option<Holds>,
+    /// The most that is stored of it.
+    largest: u64,
     rest: oneshot::Sender<Rest>,
 }
 
 impl Pump {
-    /// `gives_up` is when, once the client has gone.
-    async fn run(mut self, gives_up: impl Fn() -> Instant) {
+    /// Goes on for no longer than `patience` once nobody reads along any more.
+    async fn run(mut self, patience: Duration) {
         let mut position = 0;
         let mut due = None;
         loop {
             let next = poll_fn(|context| self.body.poll_next(context));
             let next = if self.rest.is_closed() {
-                match timeout_at(*due.get_or_insert_with(&gives_up), next).await {
+                let until = *due.get_or_insert_with(|| Instant::now() + patience);
+                match timeout_at(until, next).await {
                     Ok(next) => next,
+                    Err(_) if self.fill.has_followers() => {
+                        due = None;
+                        continue;
+                    }
                     Err(_) => return,
                 }
             } else {
@@ -212,9 +250,13 @@ impl Pump {
                     let Ok(data) = frame.into_data() else {
                         continue;
                     };
-                    position += data.len() as u64;
+                    let length = data.len() as u64;
+                    if position + length > self.largest {
+                        return self.hand_over(position, Some(data)).await;
+                    }
+                    position += length;
                     if self.fill.push(&data).is_err() {
-                        return self.hand_over(position).await;
+                        return self.hand_over(position, None).await;
                     }
                 }
             }
@@ -225,11 +267,13 @@ impl Pump {
     }
 
     /// It will not be stored: the client goes on with it, or, if it has left, those who follow are served to the end.
-    async fn hand_over(self, position: u64) {
+    /// `pending` has come already, and is pushed by whoever goes on: the client is not cut off by what it has not seen.
+    async fn hand_over(self, position: u64, pending: Option<Bytes>) {
         let rest = Rest {
             filling: Filling {
                 body: self.body,
                 fill: Some(self.fill),
+                pending,
                 holds: self.holds,
             },
             position,
@@ -237,7 +281,7 @@ impl Pump {
         let Err(Rest { mut filling, .. }) = self.rest.send(rest) else {
             return;
         };
-        while filling.fill.is_some() {
+        while filling.fill.as_ref().is_some_and(Fill::has_followers) {
             let mut body = std::pin::pin!(&mut filling);
             let next = poll_fn(|context| http_body::Body::poll_frame(body.as_mut(), context));
             if !matches!(next.await, Some(Ok(_))) {
