@@ -1,9 +1,10 @@
 //! How long responses are fresh, and what asks the backend again.
 
 use serde_json::json;
-use testkit::Backend;
 
-use super::{answer, backend, cached, cached_as, get, in_front_of, numbering, send, status, with};
+use super::{
+    DEAD, answer, backend, cached, cached_as, get, in_front_of, numbering, send, status, with,
+};
 use crate::assert_problem;
 
 #[tokio::test]
@@ -275,8 +276,8 @@ async fn a_head_that_tells_of_another_response_makes_the_stored_one_stale() {
 
 #[tokio::test]
 async fn a_dead_backend_is_told_of_as_without_a_cache() {
-    let url = format!("http://{}", Backend::refused().await);
-    let gateway = with(cached(&url)).start().await;
+    let url = DEAD;
+    let gateway = with(cached(url)).start().await;
     let answer = get(&gateway, "/", &[]).await;
     assert_problem(
         &answer,

@@ -13,9 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use testkit::{Backend, Gateway, GatewayBuilder, Message};
+use testkit::{Backend, Gateway, GatewayBuilder, Message, within};
+use tokio::net::TcpStream;
 
 use crate::{gateway, routes};
+
+/// Where nobody listens, whatever other tests do at the same time.
+const DEAD: &str = "http://127.0.0.1:1";
 
 /// A backend that makes its answers from the request and how many have come before it.
 async fn backend(answer: impl Fn(&Message, usize) -> String + Send + Sync + 'static) -> Backend {
@@ -36,6 +40,18 @@ async fn backend(answer: impl Fn(&Message, usize) -> String + Send + Sync + 'sta
 /// A backend whose answers have these fields, and their number for a body.
 async fn numbering(fields: &'static str) -> Backend {
     backend(move |_, number| answer("200 OK", fields, &number.to_string())).await
+}
+
+/// Ends a backend, and waits until nobody listens there any more.
+async fn end(backend: Backend) {
+    let address = backend.address();
+    drop(backend);
+    within("the end of a backend", async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 fn answer(status: &str, fields: &str, body: &str) -> String {

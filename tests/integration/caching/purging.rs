@@ -184,11 +184,7 @@ async fn the_command_line_says_why_nothing_was_purged() {
         (admin.clone(), &[], "required"),
         (admin, &["--all", "--tag", "a"], "cannot be used with"),
         ("off".to_owned(), &["--all"], "ADMIN_ADDR is off"),
-        (
-            testkit::Backend::refused().await.to_string(),
-            &["--all"],
-            "does not answer",
-        ),
+        ("127.0.0.1:1".to_owned(), &["--all"], "does not answer"),
     ] {
         let errors = purge(address, arguments).await;
         assert!(errors.contains(message), "{errors}");

@@ -7,7 +7,7 @@ use serde_json::json;
 use testkit::{Backend, Gateway};
 use tokio::sync::watch;
 
-use super::{answer, cached, cached_as, get, status, with};
+use super::{answer, cached, cached_as, end, get, status, with};
 use crate::http2::{connect, read, request, send};
 
 const MANY: usize = 200;
@@ -174,7 +174,7 @@ async fn those_who_wait_for_a_failing_backend_get_what_is_stale() {
     let dies = async {
         backend.wait_for_requests(2).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        drop(backend);
+        end(backend).await;
     };
     let (answers, ()) = tokio::join!(all, dies);
     for answer in answers {

@@ -215,9 +215,9 @@ impl Handler {
                     at: Timestamp::from_millis(self.clock.unix_milliseconds(routed.admitted)),
                     since: routed.admitted,
                 };
-                caching
-                    .answer(&routed, identity.as_ref(), body, now, entry)
-                    .await
+                // Apart, so that requests which are not cached need no room for it.
+                let answer = caching.answer(&routed, identity.as_ref(), body, now, entry);
+                Box::pin(answer).await
             }
             _ => proxy::forward(&self.proxy.forwarder(), &routed, body, entry)
                 .await
