@@ -215,6 +215,41 @@ async fn each_attempt_is_told_how_long_it_has() {
 }
 
 #[tokio::test]
+async fn an_attempt_is_told_what_others_have_left_of_the_time() {
+    let backend = Backend::scripted(|mut connection| async move {
+        while connection.request().await.is_some() {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            connection
+                .send("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+                .await;
+        }
+    })
+    .await;
+    // All endpoints have been tried by the second attempt.
+    let route = json!({ "timeout": 5, "retry": { "attempts": 2 } });
+    let gateway = in_front_of(&[backend.url()], json!({}), route)
+        .start()
+        .await;
+    get(&gateway, &[]).await;
+    let told: Vec<u64> = backend
+        .requests()
+        .iter()
+        .map(|request| {
+            request
+                .field("x-request-timeout-ms")
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(told.len(), 3);
+    assert!(
+        told[0] <= 5000 && told[1] <= 4700 && told[2] <= 4400,
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
 async fn an_endpoint_that_gives_no_answers_is_left_alone() {
     let good = Backend::ok().await;
     let closing = Backend::closing(*b"").await;

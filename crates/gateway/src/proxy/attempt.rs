@@ -37,6 +37,16 @@ pub(super) struct Exchange<'a> {
     waits: bool,
 }
 
+/// What is particular to one attempt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Try<'a> {
+    /// Members that are not to be asked again.
+    pub(super) tried: &'a [u64],
+    pub(super) began: Instant,
+    /// When the answer's head is to be there.
+    pub(super) due: Instant,
+}
+
 /// An attempt whose answer, or failure, is there.
 pub(super) struct Attempt {
     pub(super) result: Result<Response<Body>, Refusal>,
@@ -114,12 +124,10 @@ impl<'a> Exchange<'a> {
     pub(super) async fn attempt(
         &self,
         body: &mut Body,
-        tried: &[u64],
-        due: Instant,
+        Try { tried, began, due }: Try<'_>,
         entry: &Entry,
     ) -> Result<Attempt, Refusal> {
         let request = self.request;
-        let began = self.began(tried);
         let mut begun = match self.begin(tried, began) {
             // Rarely, and only before the first answers of the DNS.
             Err(refusal) if refusal.code == ErrorCode::UpstreamUnresolved => {
@@ -176,15 +184,6 @@ impl<'a> Exchange<'a> {
                 _place: place,
             },
         })
-    }
-
-    /// When an attempt begins, which for the first need not be looked up.
-    pub(super) fn began(&self, tried: &[u64]) -> Instant {
-        if tried.is_empty() {
-            self.request.admitted
-        } else {
-            Instant::now()
-        }
     }
 
     /// The head for one member: no more than a plain request.

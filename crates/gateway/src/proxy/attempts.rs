@@ -7,7 +7,7 @@ use http::header::CONTENT_TYPE;
 use tokio::time::{Instant, sleep};
 use wire::Body;
 
-use super::attempt::{Attempt, Exchange};
+use super::attempt::{Attempt, Exchange, Try};
 use super::hedge::Hedge;
 use super::replay::Replay;
 use super::retry::{Retry, is_idempotent};
@@ -33,7 +33,7 @@ impl Exchange<'_> {
     ) -> Result<Attempt, Refusal> {
         let route = self.route;
         if route.retry.is_none() && route.hedge.is_none() && route.fallback.is_none() {
-            return self.attempt(&mut body, &[], self.due, entry).await;
+            return self.attempt(&mut body, self.first(), entry).await;
         }
         Box::pin(self.ask_with_care(body, entry)).await
     }
@@ -47,7 +47,7 @@ impl Exchange<'_> {
         let replay = Replay::new(body, kept);
         let asked = match &self.route.retry {
             Some(retry) => self.persist(retry, &replay, entry).await,
-            None => self.once(&replay, &[], self.due, entry).await,
+            None => self.once(&replay, self.first(), entry).await,
         };
         let Some(Fallback::Upstream(fallback)) = &self.route.fallback else {
             return asked;
@@ -66,11 +66,22 @@ impl Exchange<'_> {
                 entry.count_retry();
                 entry.note_stand_in();
                 let there = self.at(upstream);
-                there
-                    .attempt(&mut replay.body(), &[], self.due, entry)
-                    .await
+                let attempt = Try {
+                    began: Instant::now(),
+                    ..self.first()
+                };
+                there.attempt(&mut replay.body(), attempt, entry).await
             }
             _ => asked,
+        }
+    }
+
+    /// The first attempt, which begins when the request has been let pass: the clock need not be looked at.
+    fn first(&self) -> Try<'static> {
+        Try {
+            tried: &[],
+            began: self.request.admitted,
+            due: self.due,
         }
     }
 
@@ -107,10 +118,19 @@ impl Exchange<'_> {
         let mut tried: Vec<u64> = Vec::new();
         let mut budget = None;
         for number in 1.. {
-            let due = retry
-                .try_timeout
-                .map_or(self.due, |time| self.due.min(Instant::now() + time));
-            let attempted = self.once(replay, &tried, due, entry).await;
+            let began = if number == 1 {
+                self.request.admitted
+            } else {
+                Instant::now()
+            };
+            let attempt = Try {
+                tried: &tried,
+                began,
+                due: retry
+                    .try_timeout
+                    .map_or(self.due, |time| self.due.min(began + time)),
+            };
+            let attempted = self.once(replay, attempt, entry).await;
             // A retry counts until it is over.
             drop(budget.take());
             let attempt = attempted?;
@@ -153,16 +173,15 @@ impl Exchange<'_> {
     async fn once(
         &self,
         replay: &Replay,
-        tried: &[u64],
-        due: Instant,
+        attempt: Try<'_>,
         entry: &Entry,
     ) -> Result<Attempt, Refusal> {
         let mut body = replay.body();
         // Two attempts cannot read one body.
         let may_hedge = body.is_finished() && is_idempotent(&self.request.head.method);
         match &self.route.hedge {
-            Some(hedge) if may_hedge => self.hedged(hedge, tried, due, entry).await,
-            _ => self.attempt(&mut body, tried, due, entry).await,
+            Some(hedge) if may_hedge => self.hedged(hedge, attempt, entry).await,
+            _ => self.attempt(&mut body, attempt, entry).await,
         }
     }
 
@@ -170,14 +189,13 @@ impl Exchange<'_> {
     async fn hedged(
         &self,
         hedge: &Hedge,
-        tried: &[u64],
-        due: Instant,
+        attempt: Try<'_>,
         entry: &Entry,
     ) -> Result<Attempt, Refusal> {
         let (mut body, mut other_body) = (Body::empty(), Body::empty());
-        let began = self.began(tried);
+        let Try { tried, began, .. } = attempt;
         let mut first = std::pin::pin!(async {
-            let attempt = self.attempt(&mut body, tried, due, entry).await;
+            let attempt = self.attempt(&mut body, attempt, entry).await;
             hedge.learn(&attempt, began);
             attempt
         });
@@ -195,7 +213,12 @@ impl Exchange<'_> {
         tried.extend(entry.member_id());
         // Who waits for a connection gains nothing by waiting twice.
         let impatient = self.without_waiting();
-        let mut second = std::pin::pin!(impatient.attempt(&mut other_body, &tried, due, entry));
+        let beside = Try {
+            tried: &tried,
+            began: Instant::now(),
+            ..attempt
+        };
+        let mut second = std::pin::pin!(impatient.attempt(&mut other_body, beside, entry));
         tokio::select! {
             attempt = &mut first => if is_good(&attempt) {
                 attempt
