@@ -7,6 +7,7 @@ use flate2::read::MultiGzDecoder;
 use serde_json::json;
 use testkit::{Backend, Gateway, Message};
 
+use crate::streaming::events;
 use crate::{gateway, routes};
 
 const TEXT: &str = "The quick brown fox jumps over the lazy dog. ";
@@ -171,22 +172,7 @@ fn chunks(mut bytes: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn an_event_is_there_when_it_has_been_sent() {
-    let (next, wait) = tokio::sync::mpsc::channel::<()>(1);
-    let wait = std::sync::Arc::new(tokio::sync::Mutex::new(wait));
-    let backend = Backend::scripted(move |mut connection| {
-        let wait = std::sync::Arc::clone(&wait);
-        async move {
-            connection.head().await;
-            connection
-                .send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
-                .await;
-            for event in 1..=3 {
-                wait.lock().await.recv().await;
-                connection.send(format!("data: {event}\n\n")).await;
-            }
-        }
-    })
-    .await;
+    let (backend, next) = events().await;
     let gateway = in_front_of(&backend).await;
     for coding in ["gzip", "br", "zstd"] {
         let mut client = gateway.client().await;

@@ -139,8 +139,8 @@ async fn a_slow_reader_slows_the_backend_down() {
     assert!(gateway.peak_memory() < FLAT);
 }
 
-#[tokio::test]
-async fn events_arrive_one_by_one() {
+/// A backend that sends three events, each when it is told to.
+pub(crate) async fn events() -> (Backend, tokio::sync::mpsc::Sender<()>) {
     let (next, wait) = tokio::sync::mpsc::channel::<()>(1);
     let wait = std::sync::Arc::new(tokio::sync::Mutex::new(wait));
     let backend = Backend::scripted(move |mut connection| {
@@ -157,6 +157,12 @@ async fn events_arrive_one_by_one() {
         }
     })
     .await;
+    (backend, next)
+}
+
+#[tokio::test]
+async fn events_arrive_one_by_one() {
+    let (backend, next) = events().await;
     let gateway = in_front_of(&backend).await;
     let mut client = gateway.client().await;
     client.request("GET", "/events", &[]).await;

@@ -224,15 +224,15 @@ fn is_current(verified: &Arc<Verified>, now: f64) -> bool {
 /// Checks a token that is not known.
 async fn check(access: &Access, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
     let malformed = "it is malformed, or its header asks for what is not supported";
-    let parsed = Compact::parse(token).ok_or_else(|| refused(malformed, AuthError::Invalid))?;
+    let parsed = Compact::parse(token).ok_or_else(|| AuthError::Invalid.because(malformed))?;
     let ambiguous = "its claims are no JSON object, or one stands there twice";
     let parse_claims =
-        || Claims::parse(&parsed.payload).ok_or_else(|| refused(ambiguous, AuthError::Invalid));
+        || Claims::parse(&parsed.payload).ok_or_else(|| AuthError::Invalid.because(ambiguous));
     let claims = parse_claims()?;
     let issuer = claims
         .text("iss")
         .and_then(|name| access.issuer(name))
-        .ok_or_else(|| refused("its iss is no issuer of the route", AuthError::Issuer))?;
+        .ok_or_else(|| AuthError::Issuer.because("its iss is no issuer of the route"))?;
     let mut result = issuer.verify(&parsed, claims);
     if let (Err(Unverified::UnknownKey), Keys::Remote(keys)) = (&result, &issuer.keys) {
         if keys.refetched().await {
@@ -243,18 +243,11 @@ async fn check(access: &Access, token: &[u8]) -> Result<Arc<Verified>, AuthError
         }
     }
     result.map(Arc::new).map_err(|error| match error {
-        Unverified::UnknownKey => refused(
-            "none of the issuer's keys fits its kid and alg",
-            AuthError::Invalid,
-        ),
+        Unverified::UnknownKey => {
+            AuthError::Invalid.because("none of the issuer's keys fits its kid and alg")
+        }
         Unverified::Refused(error) => error,
     })
-}
-
-/// Tells the diagnostics, and nobody else, what is wrong with a token.
-pub(super) fn refused(reason: &'static str, error: AuthError) -> AuthError {
-    tracing::debug!(reason, "token refused");
-    error
 }
 
 fn by_key(access: &Access, asked: &Asked<'_>) -> Result<Arc<Identity>, Denial> {

@@ -70,6 +70,12 @@ impl AuthError {
         })
     }
 
+    /// The same; tells the diagnostics, and nobody else, what is wrong with the token.
+    pub(super) fn because(self, reason: &'static str) -> Self {
+        tracing::debug!(reason, "token refused");
+        self
+    }
+
     /// Whether credentials were shown that nobody may have given.
     pub(super) const fn is_of_unknown_origin(self) -> bool {
         matches!(

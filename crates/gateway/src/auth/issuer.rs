@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::AuthError;
-use super::authenticator::refused;
 use super::claims::{ClaimPath, Claims, Validity};
 use super::identity::{CONSUMERS, GATEWAY, Identity};
 use super::jose::{Compact, KeySet};
@@ -79,7 +78,7 @@ impl Issuer {
         if !known {
             return Err(Unverified::UnknownKey);
         }
-        let because = |reason, error| Unverified::Refused(refused(reason, error));
+        let because = |reason, error: AuthError| Unverified::Refused(error.because(reason));
         if !signed {
             let reason = "no key of its issuer has signed it by its alg";
             return Err(because(reason, AuthError::Invalid));

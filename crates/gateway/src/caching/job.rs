@@ -163,19 +163,21 @@ impl Job {
         );
         let Fetched { reply, report } = errand.run(Body::empty(), leader, &mut entry).await;
         let mut facts = entry.take_facts();
+        let largest = policy
+            .largest_body
+            .min(caching.cache.settings().largest_body);
+        let pump = |body, fill, holds, rest| Pump {
+            body,
+            fill,
+            holds,
+            largest,
+            rest,
+        };
         let Some(tell) = tell else {
             // Nobody waits for it.
             if let Ok(Reply::Filling(_, body, fill)) = reply {
                 let (nobody, _) = oneshot::channel();
-                let pump = Pump {
-                    body,
-                    fill,
-                    holds: facts.holds.take(),
-                    largest: policy
-                        .largest_body
-                        .min(caching.cache.settings().largest_body),
-                    rest: nobody,
-                };
+                let pump = pump(body, fill, facts.holds.take(), nobody);
                 pump.run(route.timeout).await;
             }
             return;
@@ -193,15 +195,7 @@ impl Job {
             return;
         };
         let (send_rest, rest) = oneshot::channel();
-        let pump = Pump {
-            body,
-            fill,
-            holds: facts.holds.take(),
-            largest: policy
-                .largest_body
-                .min(caching.cache.settings().largest_body),
-            rest: send_rest,
-        };
+        let pump = pump(body, fill, facts.holds.take(), send_rest);
         let body = Body::boxed(Following::new(follower, &head.headers, Some(rest)));
         let _gone = tell.send(Told {
             reply: Ok(Reply::Whole(Response::from_parts(head, body))),

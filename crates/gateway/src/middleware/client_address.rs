@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 
+use super::removal;
+
 /// The chain of addresses that a request has come through, the client's first.
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -61,17 +63,7 @@ impl TrustedProxies {
 
 /// Takes off a request what speaks for a proxy: no proxy that is trusted has written it.
 pub(crate) fn distrust(headers: &mut HeaderMap) {
-    if !headers.keys().any(speaks_for_a_proxy) {
-        return;
-    }
-    let names: Vec<_> = headers
-        .keys()
-        .filter(|name| speaks_for_a_proxy(name))
-        .cloned()
-        .collect();
-    for name in names {
-        headers.remove(name);
-    }
+    removal::remove(headers, speaks_for_a_proxy);
 }
 
 /// Whether a request's field speaks for a proxy: which client, which address, which path it was. From anyone but a

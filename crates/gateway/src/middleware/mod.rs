@@ -8,6 +8,7 @@ pub(crate) mod ip_rules;
 pub(crate) mod origins;
 pub(crate) mod panics;
 pub(crate) mod rate_limit;
+pub(crate) mod removal;
 pub(crate) mod request_id;
 pub(crate) mod security_headers;
 pub(crate) mod size_limit;

@@ -6,6 +6,7 @@
 use http::{HeaderMap, HeaderName};
 
 use super::client_address::speaks_for_a_proxy;
+use super::removal;
 use crate::error::{ErrorCode, Refusal};
 use crate::proxy::ends_at_the_gateway;
 
@@ -34,14 +35,9 @@ impl UnderscoreHeaders {
                 "A header field has an underscore in its name, which is not accepted.".to_owned(),
             ));
         }
-        let names: Vec<_> = headers
-            .keys()
-            .filter(|name| has_underscore(name) && (self == Self::Drop || stands_for_ours(name)))
-            .cloned()
-            .collect();
-        for name in names {
-            headers.remove(name);
-        }
+        removal::remove(headers, |name| {
+            has_underscore(name) && (self == Self::Drop || stands_for_ours(name))
+        });
         Ok(())
     }
 }

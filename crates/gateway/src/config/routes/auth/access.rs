@@ -48,7 +48,7 @@ impl Check<'_> {
         if required == Some(false) && written.is_some() {
             self.say(&[KEY], "\"requireAuth\" is false; remove it, or \"auth\"");
         }
-        let claims = self.forwarded_claims(forward_claims);
+        let mut claims = self.forwarded_claims(forward_claims);
         if required != Some(true) && written.is_none() {
             if !claims.is_empty() {
                 let message = "only routes with \"requireAuth\": true know claims";
@@ -87,18 +87,15 @@ impl Check<'_> {
         } else {
             hidden(&kinds, &token_places, &key_places, forward.as_ref())
         };
-        let told = forward.as_ref().map_or(&[][..], |forward| &forward.told);
-        let told = told.iter().map(|name| ForwardedClaim {
-            field: name.clone(),
-            claim: name.as_str().into(),
-        });
-        let claims: Vec<ForwardedClaim> = claims.into_iter().chain(told).collect();
-        for (index, claim) in claims.iter().enumerate() {
-            let mut before = claims.iter().take(index);
-            if let Some(other) = before.find(|other| alike(&other.field, &claim.field)) {
+        for field in forward.as_ref().map_or(&[][..], |forward| &forward.told) {
+            if let Some(other) = claims.iter().find(|other| alike(&other.field, field)) {
                 let message = format!("the field \"{}\" is written twice", other.field);
                 self.say(&[KEY], &message);
             }
+            claims.push(ForwardedClaim {
+                field: field.clone(),
+                claim: field.as_str().into(),
+            });
         }
         CheckedAccess {
             claims: claims.into(),
