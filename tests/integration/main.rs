@@ -16,6 +16,7 @@ mod conformance;
 mod connection_limits;
 mod cors;
 mod dns;
+mod explain;
 mod failures;
 mod header_fields;
 mod hedging;

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 mod demo;
 mod error;
+mod explain;
 mod handler;
 mod metrics;
 mod middleware;

@@ -1,34 +1,41 @@
-//! The admin listener: whether the gateway is alive, whether it wants traffic, what it counts, and purging its cache.
+//! The admin listener: whether the gateway is alive, whether it wants traffic, what it counts, purging its cache, and what
+//! would become of a request.
 
+mod explain;
 mod purge;
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::http::header::{CONTENT_TYPE, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::caching::Purger;
 use crate::metrics::{self, Metrics};
 use crate::server::Phase;
+pub(crate) use explain::Explainer;
 
-/// Serves `/healthz`, `/readyz`, `/cache/purge` and, where there are `metrics`, `/metrics` until the program ends.
+/// Serves `/healthz`, `/readyz`, `/cache/purge`, `/explain` and, where there are `metrics`, `/metrics` until the program ends.
 pub(crate) async fn serve(
     listener: TcpListener,
     phase: watch::Receiver<Phase>,
     metrics: Option<Metrics>,
     purger: Option<Purger>,
+    explainer: Explainer,
 ) {
     let mut router = Router::new()
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .with_state(phase)
-        .route("/cache/purge", purge::route(purger));
+        .route("/cache/purge", purge::route(purger))
+        .route("/explain", explain::route(explainer));
     if let Some(metrics) = metrics {
         let told = Router::new()
             .route("/metrics", get(tell))
@@ -56,4 +63,14 @@ async fn ready(State(phase): State<watch::Receiver<Phase>>) -> (StatusCode, &'st
 /// What the gateway counts.
 async fn tell(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.text())
+}
+
+/// Whether a web page has had a browser on this machine send the request. It cannot do so without `Origin`, and JSON only if
+/// it is allowed to.
+fn is_of_a_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN)
+}
+
+fn refused(status: StatusCode, error: &str) -> Response {
+    (status, Json(json!({ "error": error }))).into_response()
 }

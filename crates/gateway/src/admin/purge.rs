@@ -3,12 +3,12 @@
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
 use serde_json::json;
 
+use super::{is_of_a_page, refused};
 use crate::caching::{PurgeRequest, Purger};
 
 /// No request that makes sense is longer.
@@ -21,14 +21,12 @@ pub(super) fn route(purger: Option<Purger>) -> MethodRouter {
         .layer(DefaultBodyLimit::max(LONGEST))
 }
 
-/// A web page can make a browser on this machine send a request here, but not without `Origin`, and JSON only if it is
-/// allowed to.
 async fn purge(
     State(purger): State<Option<Purger>>,
     headers: HeaderMap,
     body: Result<Json<PurgeRequest>, JsonRejection>,
 ) -> Response {
-    if headers.contains_key(ORIGIN) {
+    if is_of_a_page(&headers) {
         return refused(StatusCode::FORBIDDEN, "requests of web pages are not taken");
     }
     let request = match body {
@@ -49,8 +47,4 @@ async fn purge(
         tokio::task::spawn_blocking(move || purger.sweep());
     }
     Json(json!({ "purged": request })).into_response()
-}
-
-fn refused(status: StatusCode, error: &str) -> Response {
-    (status, Json(json!({ "error": error }))).into_response()
 }

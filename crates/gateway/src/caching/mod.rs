@@ -14,6 +14,7 @@
 //! job.rs      an errand in a task of its own
 //! body.rs     bodies that are stored as they pass, and bodies that others fetch
 //! route.rs    what a route's configuration says
+//! explanation.rs  what would be done with a request
 //! report.rs   what was done: Cache-Status, the access log's word, and counts
 //! purge.rs    purging, as operators ask for it
 //! ```
@@ -22,6 +23,7 @@ mod answer;
 mod asked;
 mod body;
 mod errand;
+mod explanation;
 mod job;
 mod purge;
 mod report;
@@ -29,6 +31,7 @@ mod route;
 
 pub(crate) use answer::Caching;
 pub(crate) use errand::Now;
+pub(crate) use explanation::explain;
 pub(crate) use purge::{PurgeRequest, Purger};
 pub(crate) use report::{Counts, Outcome, Report};
 pub(crate) use route::RouteCache;

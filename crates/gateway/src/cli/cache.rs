@@ -1,16 +1,11 @@
 //! `api-gateway cache purge`.
 
-use std::time::Duration;
-
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 
 use super::CliError;
+use super::admin::ask;
 use crate::caching::PurgeRequest;
 use crate::config::Settings;
-use crate::server;
-
-/// A gateway that does not answer by then will not.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The arguments of `cache`.
 pub(super) fn command() -> Command {
@@ -48,10 +43,6 @@ pub(super) fn command() -> Command {
 
 /// Asks the running gateway to purge.
 pub(super) fn purge(settings: &Settings, matches: &ArgMatches) -> Result<(), CliError> {
-    let Some(address) = settings.admin_addr else {
-        let message = "ADMIN_ADDR is off: the gateway cannot be asked to purge";
-        return Err(CliError::Argument(message.to_owned()));
-    };
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     let request = PurgeRequest {
         url: text("url"),
@@ -60,27 +51,5 @@ pub(super) fn purge(settings: &Settings, matches: &ArgMatches) -> Result<(), Cli
         all: matches.get_flag("all"),
         soft: matches.get_flag("soft"),
     };
-    let body = serde_json::to_vec(&request).unwrap_or_default();
-    server::control_runtime()?.block_on(async {
-        let failed = |error: reqwest::Error| {
-            CliError::Admin(format!("the gateway at {address} does not answer: {error}"))
-        };
-        let client = server::http_client()?;
-        let answer = client
-            .post(format!("http://{address}/cache/purge"))
-            .header("content-type", "application/json")
-            .timeout(PATIENCE)
-            .body(body)
-            .send()
-            .await
-            .map_err(failed)?;
-        let status = answer.status();
-        let text = answer.text().await.map_err(failed)?;
-        if status.is_success() {
-            return Ok(());
-        }
-        let error: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        let error = error["error"].as_str().unwrap_or(&text);
-        Err(CliError::Admin(format!("{address} says {status}: {error}")))
-    })
+    ask(settings, "/cache/purge", &request).map(drop)
 }

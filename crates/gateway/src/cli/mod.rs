@@ -1,8 +1,10 @@
 //! The command line: parse, decide, do. One file a command.
 
+mod admin;
 mod cache;
 mod check;
 mod demo;
+mod explain;
 mod key;
 mod routes;
 mod run;
@@ -87,6 +89,7 @@ fn dispatch(matches: &ArgMatches) -> Result<(), CliError> {
             Some((_, matches)) => cache::purge(&settings(matches)?, matches),
             None => Ok(()),
         },
+        Some(("explain", matches)) => explain::explained(settings(matches)?, matches),
         Some(("check", matches)) => check::check(&settings(matches)?),
         Some(("routes", matches)) => routes::routes(&settings(matches)?),
         Some(("demo", matches)) => demo::demo(settings(matches)?),
@@ -106,6 +109,7 @@ fn command() -> Command {
         .subcommand(subcommand("run", "Serve (the default)"))
         .subcommand(subcommand("check", "Check settings and routes file: exit 1 and every error, or 0 and a summary"))
         .subcommand(subcommand("routes", "Print the routes in the order in which they are matched"))
+        .subcommand(explain::command())
         .subcommand(schema::command())
         .subcommand(token::command())
         .subcommand(key::command())

@@ -219,6 +219,11 @@ impl Refusal {
         self
     }
 
+    /// The field that its answer carries on top of the usual ones.
+    pub(crate) fn field(&self) -> Option<(&HeaderName, &HeaderValue)> {
+        self.field.as_ref().map(|(name, value)| (name, value))
+    }
+
     /// The path exists for other methods.
     pub(crate) fn method_not_allowed(allow: HeaderValue) -> Self {
         Self {

@@ -31,7 +31,7 @@ use crate::middleware::cors::{Cors, Preflight};
 use crate::middleware::rate_limit::{RouteLimits, Store, Verdict};
 use crate::middleware::{client_address, panics, request_id, security_headers, size_limit};
 use crate::proxy::{self, ClientSide, Forwarded, Proxy, Routed};
-use crate::router::{Criteria, Found, path};
+use crate::router::{Criteria, Found, Router, path};
 
 /// What a worker needs to answer requests. Everything in it is the worker's own, or immutable.
 #[derive(Debug)]
@@ -82,16 +82,8 @@ impl Handler {
     ) -> (Response<Body>, Exchange) {
         let started = Instant::now();
         let (mut head, body) = request.into_parts();
-        let underscores = self.settings.underscore_headers.apply(&mut head.headers);
         let request_id = request_id::choose(&head.headers, self.clock.unix_milliseconds(started));
-        let address = self
-            .settings
-            .trusted_proxies
-            .client(side.peer, &head.headers);
-        proxy::strip_nominated(&mut head.headers);
-        if !side.trusted {
-            client_address::distrust(&mut head.headers);
-        }
+        let (address, acceptable) = receive(&self.settings, side, &mut head);
         let entry = Entry::begin(started, request_id, address, &head, &self.snapshot);
         let mut exchange = Exchange::new(&self.access_log, entry);
         let arrival = Arrival {
@@ -105,7 +97,7 @@ impl Handler {
 
         let result = {
             let answer = pin!(async {
-                underscores?;
+                acceptable?;
                 self.answer(&arrival, body, exchange.entry(), &mut verdict)
                     .await
             });
@@ -283,15 +275,7 @@ impl Handler {
     }
 
     fn route(&self, criteria: &Criteria<'_>) -> Result<usize, Refusal> {
-        match self.snapshot.router.find(criteria) {
-            Found::Route(route) => Ok(route),
-            Found::MethodNotAllowed { allow } => Err(HeaderValue::from_str(&allow.to_string())
-                .map_or_else(
-                    |_| ErrorCode::MethodNotAllowed.into(),
-                    Refusal::method_not_allowed,
-                )),
-            Found::Nothing => Err(ErrorCode::RouteNotFound.into()),
-        }
+        find_route(&self.snapshot.router, criteria)
     }
 
     /// Counts the request against those limits of its route whose turn it is.
@@ -390,6 +374,34 @@ impl Handler {
             }
         }
     }
+}
+
+/// The route of a request, an index into the snapshot's.
+pub(crate) fn find_route(router: &Router, criteria: &Criteria<'_>) -> Result<usize, Refusal> {
+    match router.find(criteria) {
+        Found::Route(route) => Ok(route),
+        Found::MethodNotAllowed { allow } => Err(HeaderValue::from_str(&allow.to_string())
+            .map_or_else(
+                |_| ErrorCode::MethodNotAllowed.into(),
+                Refusal::method_not_allowed,
+            )),
+        Found::Nothing => Err(ErrorCode::RouteNotFound.into()),
+    }
+}
+
+/// Takes off a head what nobody after this is to see, and says whom it is from, and whether it may go on.
+pub(crate) fn receive(
+    settings: &Settings,
+    side: &ClientSide,
+    head: &mut request::Parts,
+) -> (IpAddr, Result<(), Refusal>) {
+    let acceptable = settings.underscore_headers.apply(&mut head.headers);
+    let address = settings.trusted_proxies.client(side.peer, &head.headers);
+    proxy::strip_nominated(&mut head.headers);
+    if !side.trusted {
+        client_address::distrust(&mut head.headers);
+    }
+    (address, acceptable)
 }
 
 /// What a policy of the route has found. A policy that is tried out is logged, and lets everything pass.

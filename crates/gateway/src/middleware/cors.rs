@@ -116,6 +116,11 @@ impl Cors {
         self.shadow && origin.is_some_and(|origin| self.origins.allowed(origin).is_none())
     }
 
+    /// Whether pages of `origin` may read answers.
+    pub(crate) fn allows(&self, origin: &HeaderValue) -> bool {
+        self.origins.are_any() || self.allowed(origin).is_some()
+    }
+
     /// The origin as an answer names it, where it is allowed.
     fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         let tried_out = self.shadow.then(|| origin.clone());

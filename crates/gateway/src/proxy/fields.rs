@@ -78,7 +78,7 @@ fn ends_here(name: &HeaderName) -> bool {
 }
 
 /// Whether `headers` ask to switch to WebSocket (RFC 6455 §4.1).
-pub(super) fn asks_for_websocket(headers: &HeaderMap) -> bool {
+pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
     headers
         .get_all(header::UPGRADE)
         .iter()

@@ -1,5 +1,7 @@
 //! What a route asks of a request besides its host and path.
 
+use std::fmt;
+
 use http::{HeaderMap, HeaderName, Method};
 
 use super::pattern::{HostPattern, PathPattern};
@@ -38,6 +40,15 @@ pub struct QueryMatch {
     pub value: ValueMatch,
 }
 
+/// One of a route's matchers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Matcher<'a> {
+    /// Of a header field.
+    Header(&'a HeaderMatch),
+    /// Of a query parameter.
+    Query(&'a QueryMatch),
+}
+
 /// What a value must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ValueMatch {
@@ -45,6 +56,16 @@ pub enum ValueMatch {
     Present,
     /// Exactly this.
     Exact(Box<str>),
+}
+
+/// As in `must be …`.
+impl fmt::Display for ValueMatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Present => formatter.write_str("there"),
+            Self::Exact(exact) => write!(formatter, "\"{exact}\""),
+        }
+    }
 }
 
 impl ValueMatch {
@@ -75,13 +96,16 @@ pub(super) enum MethodFit {
 
 impl RouteMatch {
     pub(super) fn fits(&self, request: &Criteria<'_>) -> bool {
-        self.headers
-            .iter()
-            .all(|header| header.fits(request.headers))
-            && self
-                .query
-                .iter()
-                .all(|parameter| parameter.fits(request.query.unwrap_or_default()))
+        self.unsatisfied(request).is_none()
+    }
+
+    /// The first matcher that the request does not satisfy.
+    pub(super) fn unsatisfied(&self, request: &Criteria<'_>) -> Option<Matcher<'_>> {
+        let query = request.query.unwrap_or_default();
+        let mut headers = self.headers.iter().filter(|it| !it.fits(request.headers));
+        let mut parameters = self.query.iter().filter(|it| !it.fits(query));
+        let header = headers.next().map(Matcher::Header);
+        header.or_else(|| parameters.next().map(Matcher::Query))
     }
 
     pub(super) fn method_fit(&self, method: &Method) -> MethodFit {

@@ -20,6 +20,7 @@
 pub mod path;
 
 mod conflict;
+mod explanation;
 mod matcher;
 mod parameter;
 mod pattern;
@@ -27,6 +28,8 @@ mod table;
 mod tree;
 
 pub use conflict::{Conflict, ConflictReason, RouteWarning, WarningReason};
+pub(crate) use explanation::{Precedence, Standing};
+pub(crate) use matcher::Matcher;
 pub use matcher::{HeaderMatch, QueryMatch, RouteMatch, ValueMatch};
 pub use parameter::ParameterPlace;
 pub use pattern::{HostPattern, PathPattern, PatternError};

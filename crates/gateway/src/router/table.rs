@@ -16,7 +16,7 @@ use super::tree::Node;
 /// Finds the route of a request; see [the module](super) for the order.
 #[derive(Debug)]
 pub struct Router {
-    routes: Box<[RouteMatch]>,
+    pub(super) routes: Box<[RouteMatch]>,
     /// By exact host.
     hosts: HashMap<Box<str>, Node>,
     /// By what a host must end with, after a dot.
@@ -184,15 +184,23 @@ impl Router {
         choose: &mut impl FnMut(&[usize]) -> Option<T>,
     ) -> Option<T> {
         let path = request.path.strip_prefix('/')?;
-        let mut visit = |tree: &Node| tree.visit(Some(path), choose);
+        self.visit_trees(request.host, &mut |tree| tree.visit(Some(path), choose))
+    }
+
+    /// Offers the trees that fit a host to `visit`, the most specific first, until it has found something.
+    pub(super) fn visit_trees<T>(
+        &self,
+        host: &str,
+        visit: &mut impl FnMut(&Node) -> Option<T>,
+    ) -> Option<T> {
         if !(self.hosts.is_empty() && self.domains.is_empty()) {
-            let host = bare_host(request.host);
-            if let Some(chosen) = self.hosts.get(&*host).and_then(&mut visit) {
-                return Some(chosen);
+            let host = bare_host(host);
+            if let Some(found) = self.hosts.get(&*host).and_then(&mut *visit) {
+                return Some(found);
             }
             for domain in domains_of(&host) {
-                if let Some(chosen) = self.domains.get(domain).and_then(&mut visit) {
-                    return Some(chosen);
+                if let Some(found) = self.domains.get(domain).and_then(&mut *visit) {
+                    return Some(found);
                 }
             }
         }

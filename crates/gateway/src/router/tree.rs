@@ -59,6 +59,15 @@ impl Node {
     }
 
     /// All lists of the tree.
+    pub(super) fn each_list(&self, each: &mut impl FnMut(&[usize])) {
+        each(&self.here);
+        each(&self.rest);
+        for node in self.literals.values().chain(self.parameter.as_deref()) {
+            node.each_list(each);
+        }
+    }
+
+    /// All lists of the tree, to change them.
     pub(super) fn for_each_list(&mut self, each: &mut impl FnMut(&mut Vec<usize>)) {
         each(&mut self.here);
         each(&mut self.rest);

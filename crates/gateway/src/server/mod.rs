@@ -20,7 +20,7 @@ use std::sync::atomic::AtomicUsize;
 use cache::Cache;
 use tokio::sync::watch;
 
-use crate::admin;
+use crate::admin::{self, Explainer};
 use crate::caching::{Counts, Purger};
 use crate::config::{AccessLog, AccessLogFormat, DnsSettings, Route, Settings, Snapshot};
 use crate::metrics::Metrics;
@@ -180,8 +180,14 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
                 cache.clone().zip(Some(cache_counts)),
             )
         });
+        let explainer = Explainer {
+            settings: Arc::clone(&settings),
+            snapshot: Arc::clone(&snapshot),
+            cache: cache.clone(),
+        };
         let purger = cache.map(|cache| Purger::new(cache, Arc::clone(&snapshot)));
-        tokio::spawn(admin::serve(listener, phase.subscribe(), metrics, purger));
+        let phase = phase.subscribe();
+        tokio::spawn(admin::serve(listener, phase, metrics, purger, explainer));
     }
     announce(address, admin_address, &settings, &snapshot);
 

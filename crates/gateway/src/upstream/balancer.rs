@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use load_balancer::outlier::{Change, Event};
-use load_balancer::{InFlight, Outcome, Request, Streak};
+use load_balancer::{InFlight, Outcome, Policy, Request, Streak};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -100,6 +100,29 @@ impl Balancer {
             None if members.all.is_empty() => Err(Nobody::Unresolved),
             None => Err(Nobody::Left),
         }
+    }
+
+    /// The identity of the member that [`Self::pick`] gives `request` whatever else there is: the one that its cookie
+    /// names, or that its key comes to. None where it takes turns, or chances.
+    pub(super) fn certain(&self, request: &Subject<'_>) -> Option<u64> {
+        let members = self.members.load();
+        let sticky = self.sticky.as_ref();
+        let sticky = sticky.and_then(|sticky| sticky.endpoint(request.head));
+        let is_hashed = matches!(self.roster.balance.policy, Policy::ConsistentHash { .. });
+        let hash = self.hash_key.as_ref().filter(|_| is_hashed);
+        let hash = hash.and_then(|key| key.hash(request));
+        if hash.is_none() && sticky.is_none() && members.all.len() > 1 {
+            return None;
+        }
+        let picked = members.picker.pick(&Request {
+            hash,
+            sticky,
+            tried: &[],
+            now: moment(Instant::now()),
+            random: 0,
+        })?;
+        let id = picked.endpoint().id;
+        (members.all.len() == 1 || hash.is_some() || sticky == Some(id)).then_some(id)
     }
 
     /// Takes in what has come of a request.

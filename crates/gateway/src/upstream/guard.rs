@@ -15,7 +15,7 @@ use super::statuses::Statuses;
 pub(crate) struct Guard {
     /// The upstream's, or the route's.
     name: Box<str>,
-    scope: GuardScope,
+    pub(super) scope: GuardScope,
     /// The statuses that are failures.
     failures: Statuses,
 }

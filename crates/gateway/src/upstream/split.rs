@@ -70,6 +70,18 @@ impl std::str::FromStr for Condition {
 }
 
 impl Split {
+    /// Whether [`Self::choose`] gives `request` the same upstream every time.
+    pub(crate) fn is_certain(&self, request: &Subject<'_>) -> bool {
+        let mut overrides = self.overrides.iter();
+        let weighted = self.shares.iter().filter(|share| share.weight > 0).count();
+        weighted == 1
+            || overrides.any(|asked| asked.condition.holds(request.head))
+            || self
+                .by
+                .as_ref()
+                .is_some_and(|by| by.hash(request).is_some())
+    }
+
     /// The upstream for `request`, an index; none where no share has a weight.
     pub(crate) fn choose(&self, request: &Subject<'_>) -> Option<usize> {
         let asked = self

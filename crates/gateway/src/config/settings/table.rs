@@ -68,7 +68,7 @@ pub const SETTINGS: &[Setting] = &[
         LISTENING,
         "ADMIN_ADDR",
         "127.0.0.1:9901",
-        "Address of /healthz, /readyz, /metrics and /cache/purge, or \"off\"",
+        "Address of the admin listener (/healthz, /readyz, /metrics, /cache/purge, /explain), or \"off\"",
     ),
     setting(
         LISTENING,

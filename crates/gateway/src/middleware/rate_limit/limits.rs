@@ -29,6 +29,15 @@ pub(super) enum Outlook {
     Refused,
 }
 
+/// Whether a limit has room for one more request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    Left,
+    None,
+    /// It is counted in Redis, which has not been asked.
+    Elsewhere,
+}
+
 impl Outlook {
     pub(super) fn new(is_refused: bool) -> Self {
         if is_refused {
@@ -84,6 +93,25 @@ impl RateLimits {
             self.decide(&key, &self.take(&key, now, outlook), &mut verdict);
         }
         verdict
+    }
+
+    /// What the limits of a route that hold for `subject` say at `now`; nothing is counted.
+    pub(crate) fn outlook(
+        &self,
+        route: &RouteLimits,
+        subject: &Subject<'_>,
+        now: Instant,
+    ) -> Vec<(&RateLimit, Room)> {
+        let now = self.since_epoch(now);
+        let room = |key: &Key<'_>| match (&key.limit.shared, self.has_room(key, now)) {
+            (Some(_), _) => Room::Elsewhere,
+            (None, true) => Room::Left,
+            (None, false) => Room::None,
+        };
+        let holding = self.holding(route, subject);
+        holding
+            .map(|key| (&self.limits[key.index], room(&key)))
+            .collect()
     }
 
     /// The limits of a route that hold for `subject`.
