@@ -1,14 +1,18 @@
 //! `explain`: what it says is what happens.
 
 use serde_json::{Value, json};
-use testkit::{Backend, Client, Gateway, Message};
+use testkit::{ADMIN_FIELD, Backend, Client, Gateway, Message};
 
 use crate::{gateway, routes};
 
 async fn ask(gateway: &Gateway, fields: &[&str], body: &str) -> Message {
     let mut admin = Client::connect(gateway.admin()).await;
     let length = format!("Content-Length: {}", body.len());
-    let fields = [fields, &["Content-Type: application/json", &length]].concat();
+    let fields = [
+        fields,
+        &[ADMIN_FIELD, "Content-Type: application/json", &length],
+    ]
+    .concat();
     admin.request("POST", "/explain", &fields).await;
     admin.send(body).await;
     admin.response().await

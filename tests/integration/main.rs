@@ -6,6 +6,7 @@
     clippy::print_stderr
 )]
 
+mod admin;
 mod auth;
 mod bad_input;
 mod breakers;

@@ -6,6 +6,7 @@ mod caching;
 pub mod cli;
 pub mod config;
 mod demo;
+mod diagnostics;
 mod error;
 mod explain;
 mod handler;
@@ -16,5 +17,6 @@ pub mod router;
 pub mod server;
 pub mod upstream;
 
+pub use admin::openapi;
 pub use handler::Steps;
 pub use proxy::preview;

@@ -29,6 +29,8 @@ const UPPER: u64 = 1 << 32;
 const UNHEALTHY: u32 = 1;
 /// Not available: outlier detection says so.
 const EJECTED: u32 = 2;
+/// Not available: an operator says so.
+const DRAINED: u32 = 4;
 
 /// A failure that is the endpoint's own counts as a latency of no less than this: long beside most answers, short
 /// enough that an endpoint which failed once is not avoided for a minute.
@@ -51,7 +53,7 @@ pub struct Load {
     _rest_of_line: u64,
     /// When it last became available, in nanoseconds: slow start counts from there.
     available_since: AtomicU64,
-    /// [`UNHEALTHY`] and [`EJECTED`]; available when neither is set.
+    /// [`UNHEALTHY`], [`EJECTED`] and [`DRAINED`]; available when none is set.
     standing: AtomicU32,
     /// Requests that had ended when outlier detection last asked.
     ended_before: AtomicU32,
@@ -110,7 +112,7 @@ impl Load {
             .map(|latency| Duration::from_nanos(latency as u64))
     }
 
-    /// Whether neither active checks nor outlier detection have anything against it.
+    /// Whether neither active checks nor outlier detection nor an operator have anything against it.
     #[inline]
     #[must_use]
     pub fn is_available(&self) -> bool {
@@ -127,6 +129,22 @@ impl Load {
     #[must_use]
     pub fn is_unhealthy(&self) -> bool {
         self.standing.load(Ordering::Relaxed) & UNHEALTHY != 0
+    }
+
+    /// Whether an operator has drained it.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.standing.load(Ordering::Relaxed) & DRAINED != 0
+    }
+
+    /// It gets no new requests until [`undrain`](Self::undrain), whatever becomes of the others: as if its weight were 0.
+    pub fn drain(&self) {
+        self.standing.fetch_or(DRAINED, Ordering::Relaxed);
+    }
+
+    /// It gets requests again, if it is otherwise available; slow start begins.
+    pub fn undrain(&self, now: Duration) {
+        self.clear(DRAINED, now);
     }
 
     /// Active checks have found it unhealthy.

@@ -24,10 +24,17 @@ pub struct Picker {
     endpoints: Arc<[Endpoint]>,
     /// Each identity and its endpoint's index, by identity.
     by_id: Arc<[(u64, usize)]>,
-    /// Of each endpoint, whether it was available when this was made.
-    available: Box<[bool]>,
+    /// Of each endpoint, how it stood when this was made.
+    standings: Box<[Standing]>,
     /// In order of preference. Empty if no endpoint has a weight, or none is available and panic is off.
     pools: Box<[Share]>,
+}
+
+/// What pools are made by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Standing {
+    available: bool,
+    drained: bool,
 }
 
 /// A pool's share of the requests.
@@ -104,10 +111,8 @@ impl Picker {
             .filter_map(|share| share.pool.placement().cloned())
             .collect();
         let turns: Vec<usize> = pools_before().map(|share| share.pool.turn()).collect();
-        let available: Box<[bool]> = endpoints
-            .iter()
-            .map(|endpoint| endpoint.load.is_available())
-            .collect();
+        let standings: Box<[Standing]> = endpoints.iter().map(Standing::of).collect();
+        let available: Box<[bool]> = standings.iter().map(|it| it.available).collect();
 
         let mut up_to = 0.0;
         let pools = plan::groups(&settings, &endpoints, &available)
@@ -132,7 +137,7 @@ impl Picker {
             settings,
             endpoints,
             by_id,
-            available,
+            standings,
             pools,
         }
     }
@@ -159,8 +164,8 @@ impl Picker {
     /// Whether the availability of an endpoint has changed since this was made.
     #[must_use]
     pub fn is_stale(&self) -> bool {
-        let now = self.endpoints.iter().map(|it| it.load.is_available());
-        now.zip(&self.available).any(|(now, &then)| now != then)
+        let now = self.endpoints.iter().map(Standing::of);
+        now.zip(&self.standings).any(|(now, &then)| now != then)
     }
 
     /// Picks an endpoint. None only if each has been tried or has the weight 0: when no other is left, one that is
@@ -208,7 +213,8 @@ impl Picker {
     fn remembered(&self, id: u64, tried: &[u64]) -> Option<usize> {
         let index = self.index_of(id)?;
         let endpoint = &self.endpoints[index];
-        let may = endpoint.weight > 0 && endpoint.load.is_available() && !tried.contains(&id);
+        let may =
+            endpoint.present_weight() > 0 && endpoint.load.is_available() && !tried.contains(&id);
         may.then_some(index)
     }
 
@@ -225,11 +231,12 @@ impl Picker {
                 if !usable || query.has_tried(endpoint.id) || endpoint.priority > priority {
                     continue;
                 }
-                if endpoint.weight > 0 && endpoint.priority < priority {
+                let weight = endpoint.present_weight();
+                if weight > 0 && endpoint.priority < priority {
                     priority = endpoint.priority;
                     lot = Lot::default();
                 }
-                lot.enter(index, endpoint.weight as f32, &mut random);
+                lot.enter(index, weight as f32, &mut random);
             }
             lot.winner().map(|index| self.picked(index, panic))
         };
@@ -241,6 +248,15 @@ impl Picker {
             index,
             panic: matches!(panic, Panic::Yes),
             picker: self,
+        }
+    }
+}
+
+impl Standing {
+    fn of(endpoint: &Endpoint) -> Self {
+        Self {
+            available: endpoint.load.is_available(),
+            drained: endpoint.load.is_drained(),
         }
     }
 }

@@ -111,6 +111,17 @@ pub struct Endpoint {
     pub locality: Locality,
 }
 
+impl Endpoint {
+    /// Its weight, unless it is drained.
+    pub(crate) fn present_weight(&self) -> u32 {
+        if self.load.is_drained() {
+            0
+        } else {
+            self.weight
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

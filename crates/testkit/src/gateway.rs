@@ -31,6 +31,11 @@ pub struct Gateway {
     folder: Folder,
 }
 
+/// What gateways that are tested ask for at their admin listener.
+const ADMIN_TOKEN: &str = "a-token-for-tests-alone";
+/// The field that shows it.
+pub const ADMIN_FIELD: &str = "Authorization: Bearer a-token-for-tests-alone";
+
 impl GatewayBuilder {
     /// Starts `program` with ports of its own, one worker, an access log in a file, and nothing of the environment.
     #[must_use]
@@ -47,6 +52,7 @@ impl GatewayBuilder {
             .env("HOST", "127.0.0.1")
             .env("PORT", "0")
             .env("ADMIN_ADDR", "127.0.0.1:0")
+            .env("ADMIN_TOKEN", ADMIN_TOKEN)
             .env("WORKERS", "1")
             .env("LOG_FORMAT", "json")
             .env("ACCESS_LOG", folder.path().join("access.log"))

@@ -22,6 +22,6 @@ pub use backend::{Backend, Connection};
 pub use client::Client;
 pub use deadline::within;
 pub use dns::Dns;
-pub use gateway::{Gateway, GatewayBuilder};
+pub use gateway::{ADMIN_FIELD, Gateway, GatewayBuilder};
 pub use message::{Message, read_message};
 pub use redis::{Redis, RedisCluster, RedisWithSentinel};

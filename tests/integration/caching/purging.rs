@@ -1,7 +1,7 @@
 //! Purging, by the admin listener and by the command line.
 
 use serde_json::{Value, json};
-use testkit::{Client, Gateway, Message};
+use testkit::{ADMIN_FIELD, Client, Gateway, Message};
 
 use super::{answer, backend, get, in_front_of, status, with};
 use crate::gateway;
@@ -31,7 +31,11 @@ async fn post(gateway: &Gateway, fields: &[&str], body: &str) -> Message {
     let mut admin = Client::connect(gateway.admin()).await;
     let length = format!("Content-Length: {}", body.len());
     admin
-        .request("POST", "/cache/purge", &[fields, &[&length]].concat())
+        .request(
+            "POST",
+            "/cache/purge",
+            &[fields, &[ADMIN_FIELD, &length]].concat(),
+        )
         .await;
     admin.send(body).await;
     admin.response().await
@@ -127,7 +131,8 @@ async fn what_cannot_be_understood_or_comes_from_a_web_page_purges_nothing() {
     }
     assert!(super::status(&get(&gateway, "/a", &[]).await).starts_with("hit"));
     let mut admin = Client::connect(gateway.admin()).await;
-    assert_eq!(admin.get("/cache/purge").await.status(), 405);
+    admin.request("GET", "/cache/purge", &[ADMIN_FIELD]).await;
+    assert_eq!(admin.response().await.status(), 405);
 }
 
 #[tokio::test]

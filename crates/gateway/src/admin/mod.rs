@@ -1,41 +1,79 @@
-//! The admin listener: whether the gateway is alive, whether it wants traffic, what it counts, purging its cache, and what
-//! would become of a request.
+//! The admin listener: whether the gateway is alive, whether it wants traffic, what it counts; and, for whoever shows the
+//! admin token, how things stand in it, and changing them.
+//!
+//! ```text
+//! access.rs     who may ask
+//! token.rs      the token that is made at each start
+//! answer.rs     what is answered when something is refused
+//! health.rs     /healthz, /readyz
+//! routes.rs, upstreams.rs, breakers.rs, purge.rs, explain.rs, log_level.rs   one resource each
+//! openapi.rs    all of it as an OpenAPI document
+//! ```
 
+mod access;
+mod answer;
+mod breakers;
 mod explain;
+mod health;
+mod log_level;
+mod openapi;
 mod purge;
+mod routes;
+mod token;
+mod upstreams;
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::Router;
-use axum::extract::State;
-use axum::http::header::{CONTENT_TYPE, ORIGIN};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use serde_json::json;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use cache::Cache;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::caching::Purger;
+use crate::config::{Settings, Snapshot};
 use crate::metrics::{self, Metrics};
 use crate::server::Phase;
-pub(crate) use explain::Explainer;
+pub use openapi::openapi;
+pub(crate) use token::{known as known_token, required as required_token};
 
-/// Serves `/healthz`, `/readyz`, `/cache/purge`, `/explain` and, where there are `metrics`, `/metrics` until the program ends.
+/// No request that makes sense is longer.
+const LONGEST: usize = 256 * 1024;
+
+/// What is asked and changed.
+#[derive(Debug, Clone)]
+pub(crate) struct Control {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// None where nothing is cached.
+    pub(crate) cache: Option<Cache>,
+}
+
+impl Control {
+    /// What requests see now.
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot)
+    }
+}
+
+/// Serves until the program ends. There is `/metrics` where there are `metrics`.
 pub(crate) async fn serve(
     listener: TcpListener,
     phase: watch::Receiver<Phase>,
     metrics: Option<Metrics>,
-    purger: Option<Purger>,
-    explainer: Explainer,
+    control: Control,
+    token: Option<Box<str>>,
 ) {
     let mut router = Router::new()
-        .route("/healthz", get(alive))
-        .route("/readyz", get(ready))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
         .with_state(phase)
-        .route("/cache/purge", purge::route(purger))
-        .route("/explain", explain::route(explainer));
+        .route("/openapi.json", get(openapi::serve))
+        .merge(guarded(control, token.map(Into::into)));
     if let Some(metrics) = metrics {
         let told = Router::new()
             .route("/metrics", get(tell))
@@ -47,30 +85,25 @@ pub(crate) async fn serve(
     }
 }
 
-/// The process runs and answers.
-async fn alive() -> &'static str {
-    "ok\n"
-}
-
-/// New requests are welcome; not while draining, so that a load balancer stops sending them.
-async fn ready(State(phase): State<watch::Receiver<Phase>>) -> (StatusCode, &'static str) {
-    match *phase.borrow() {
-        Phase::Serving => (StatusCode::OK, "ready\n"),
-        Phase::Draining | Phase::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-    }
+/// What is not for everybody.
+fn guarded(control: Control, token: access::Token) -> Router {
+    let cache = control.cache.clone();
+    let purger = cache.map(|cache| Purger::new(cache, control.snapshot()));
+    Router::new()
+        .route("/routes", get(routes::list))
+        .route("/upstreams", get(upstreams::list))
+        .route("/upstreams/drain", post(upstreams::drain))
+        .route("/upstreams/undrain", post(upstreams::undrain))
+        .route("/breakers", get(breakers::list).post(breakers::force))
+        .route("/explain", post(explain::answer))
+        .with_state(control)
+        .route("/cache/purge", post(purge::purge).with_state(purger))
+        .route("/log-level", get(log_level::get).put(log_level::put))
+        .layer(DefaultBodyLimit::max(LONGEST))
+        .route_layer(from_fn_with_state(token, access::guard))
 }
 
 /// What the gateway counts.
 async fn tell(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.text())
-}
-
-/// Whether a web page has had a browser on this machine send the request. It cannot do so without `Origin`, and JSON only if
-/// it is allowed to.
-fn is_of_a_page(headers: &HeaderMap) -> bool {
-    headers.contains_key(ORIGIN)
-}
-
-fn refused(status: StatusCode, error: &str) -> Response {
-    (status, Json(json!({ "error": error }))).into_response()
 }

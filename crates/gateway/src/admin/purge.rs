@@ -1,37 +1,32 @@
 //! `POST /cache/purge`.
 
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, post};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{is_of_a_page, refused};
+use super::answer::{Error, refused, rejected};
 use crate::caching::{PurgeRequest, Purger};
 
-/// No request that makes sense is longer.
-const LONGEST: usize = 64 * 1024;
-
-/// Answers with what was purged. None where nothing is cached.
-pub(super) fn route(purger: Option<Purger>) -> MethodRouter {
-    post(purge)
-        .with_state(purger)
-        .layer(DefaultBodyLimit::max(LONGEST))
+/// What was asked for, and done.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Purged {
+    purged: PurgeRequest,
 }
 
-async fn purge(
+/// Purges what is cached: what was asked for before is not given to anybody who asks from now on.
+#[utoipa::path(post, path = "/cache/purge", tag = "cache", request_body = PurgeRequest, responses(
+    (status = 200, body = Purged), (status = 400, body = Error), (status = 409, body = Error)))]
+pub(super) async fn purge(
     State(purger): State<Option<Purger>>,
-    headers: HeaderMap,
     body: Result<Json<PurgeRequest>, JsonRejection>,
 ) -> Response {
-    if is_of_a_page(&headers) {
-        return refused(StatusCode::FORBIDDEN, "requests of web pages are not taken");
-    }
     let request = match body {
         Ok(Json(request)) => request,
-        Err(rejection) => return refused(rejection.status(), &rejection.body_text()),
+        Err(rejection) => return rejected(&rejection),
     };
     let Some(purger) = purger else {
         return refused(
@@ -46,5 +41,5 @@ async fn purge(
     if !request.soft {
         tokio::task::spawn_blocking(move || purger.sweep());
     }
-    Json(json!({ "purged": request })).into_response()
+    Json(Purged { purged: request }).into_response()
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use cache::{Cache, Manner, Purge, Target};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::config::Snapshot;
 use crate::router::path;
 
 /// What is asked for: one of the four, hard unless it is said otherwise.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PurgeRequest {
     /// `https://host/path?query`. The scheme makes no difference.

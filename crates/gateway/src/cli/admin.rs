@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::CliError;
+use crate::admin::known_token;
 use crate::config::Settings;
 use crate::server;
 
@@ -30,14 +31,15 @@ pub(super) fn ask(
             CliError::Admin(format!("the gateway at {address} does not answer: {error}"))
         };
         let client = server::http_client()?;
-        let answer = client
+        let mut request = client
             .post(format!("http://{address}{path}"))
             .header("content-type", "application/json")
             .timeout(PATIENCE)
-            .body(body)
-            .send()
-            .await
-            .map_err(failed)?;
+            .body(body);
+        if let Some(token) = known_token(settings, address) {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.map_err(failed)?;
         let status = answer.status();
         let text = answer.text().await.map_err(failed)?;
         if status.is_success() {

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{CliError, load, routes, start_diagnostics};
+use super::{CliError, load, routes};
 use crate::config::{Loaded, Settings};
 use crate::demo;
+use crate::diagnostics;
 use crate::server;
 
 /// Serves, with sample backends in the same process, and says what to try.
 pub(super) fn demo(settings: Settings) -> Result<(), CliError> {
     let Loaded { snapshot, warnings } = load(&settings)?;
-    start_diagnostics(&settings);
+    diagnostics::start(&settings);
     for warning in &warnings {
         tracing::warn!("{warning}");
     }

@@ -16,12 +16,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command};
-use tracing_subscriber::EnvFilter;
 
 use crate::auth::{IssueError, PasswordError};
-use crate::config::{
-    ConfigErrors, Finding, LogFormat, SETTINGS, SettingError, Settings, Sources, load,
-};
+use crate::config::{ConfigErrors, Finding, SETTINGS, SettingError, Settings, Sources, load};
 use crate::demo::DemoError;
 use crate::server::StartError;
 
@@ -139,21 +136,6 @@ fn settings(matches: &ArgMatches) -> Result<Settings, CliError> {
     let sources =
         Sources::gather(Path::new(ENV_FILE), environment, flag).map_err(CliError::File)?;
     Settings::read(&sources).map_err(CliError::Settings)
-}
-
-/// Diagnostics go to standard error from here on.
-fn start_diagnostics(settings: &Settings) {
-    let filter = EnvFilter::new(&settings.log_level);
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match settings.log_format {
-        LogFormat::Json => subscriber.json().init(),
-        LogFormat::Text => {
-            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            subscriber.with_ansi(colours).with_target(false).init();
-        }
-    }
 }
 
 /// For lines to people at the end of a failed command; diagnostics may not have started.

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{CliError, load, start_diagnostics};
+use super::{CliError, load};
 use crate::config::{Loaded, Settings};
+use crate::diagnostics;
 use crate::server;
 
 /// Serves until a signal says to stop.
 pub(super) fn run(settings: Settings) -> Result<(), CliError> {
     let Loaded { snapshot, warnings } = load(&settings)?;
-    start_diagnostics(&settings);
+    diagnostics::start(&settings);
     for warning in &warnings {
         tracing::warn!("{warning}");
     }

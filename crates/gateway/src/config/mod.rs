@@ -16,6 +16,7 @@ mod settings;
 mod size;
 mod snapshot;
 mod structure;
+mod summary;
 
 pub use consumers::consumers_schema;
 pub(crate) use duration::parse as parse_duration;
@@ -23,10 +24,12 @@ pub use finding::{ConfigErrors, Finding};
 pub(crate) use load::token_issuer;
 pub use load::{Loaded, load};
 pub use routes::schema;
+pub(crate) use settings::log_filter;
 pub use settings::{
-    AccessLog, AccessLogFormat, DnsSettings, JwtSettings, Limits, LogFormat, RedisServer,
-    RedisSettings, SETTINGS, Secret, Setting, SettingError, Settings, Sources, Timeouts, Topology,
-    UpstreamPool, env_example, reference,
+    AccessLog, AccessLogFormat, AdminToken, DnsSettings, JwtSettings, Limits, LogFormat,
+    RedisServer, RedisSettings, SETTINGS, Secret, Setting, SettingError, Settings, Sources,
+    Timeouts, Topology, UpstreamPool, env_example, reference,
 };
 pub use snapshot::{Destination, Policy, Route, Shadowed, Snapshot};
 pub(crate) use snapshot::{Fallback, FixedAnswer};
+pub(crate) use summary::{RouteSummary, summaries};

@@ -26,6 +26,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use crate::auth::{Identity, Subject};
 use crate::config::{Settings, Snapshot};
@@ -37,13 +38,14 @@ pub(crate) use question::{Asked, Question};
 pub(crate) use routing::ConsideredRoute;
 
 /// What would become of a request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Explanation {
     pub(crate) method: String,
     /// In its one form; as it came where it has none.
     pub(crate) path: String,
     /// The client's address, as limits and logs see it.
+    #[schema(value_type = String)]
     pub(crate) client: IpAddr,
     /// The name of the route that gets it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +63,7 @@ pub(crate) struct Explanation {
 }
 
 /// One step of the chain.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Step {
     /// What it is called in a routes file, or nearly so.
     pub(crate) step: &'static str,
@@ -69,11 +71,12 @@ pub(crate) struct Step {
     pub(crate) says: String,
     /// How it is set.
     #[serde(skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
     pub(crate) settings: Map<String, Value>,
 }
 
 /// A request that does not pass.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Refused {
     /// The step that says so.
     pub(crate) step: &'static str,

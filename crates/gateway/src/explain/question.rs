@@ -6,6 +6,7 @@ use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, request};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// More fields than any request that is accepted has by default.
 const MOST_FIELDS: usize = 200;
@@ -19,7 +20,7 @@ pub(crate) struct Question {
 }
 
 /// As it is asked over the admin listener.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
     pub(crate) method: String,
@@ -30,6 +31,7 @@ pub(crate) struct Asked {
     pub(crate) headers: Vec<String>,
     /// The address that it comes from; this machine where none is given.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub(crate) from: Option<IpAddr>,
 }
 

@@ -1,6 +1,7 @@
 //! Which route a request gets, and why no other.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Walk, told};
 use crate::config::Snapshot;
@@ -11,7 +12,7 @@ use crate::router::{Criteria, Matcher, Precedence, Standing};
 pub(super) const MOST: usize = 1000;
 
 /// A route, and why it has the request or has not.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ConsideredRoute {
     pub(crate) name: Box<str>,
     pub(crate) path: String,

@@ -20,8 +20,8 @@ use std::sync::atomic::AtomicUsize;
 use cache::Cache;
 use tokio::sync::watch;
 
-use crate::admin::{self, Explainer};
-use crate::caching::{Counts, Purger};
+use crate::admin::{self, Control};
+use crate::caching::Counts;
 use crate::config::{AccessLog, AccessLogFormat, DnsSettings, Route, Settings, Snapshot};
 use crate::metrics::Metrics;
 use crate::middleware::access_log::{Sink, SinkError, Style};
@@ -180,14 +180,15 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
                 cache.clone().zip(Some(cache_counts)),
             )
         });
-        let explainer = Explainer {
+        let control = Control {
             settings: Arc::clone(&settings),
             snapshot: Arc::clone(&snapshot),
-            cache: cache.clone(),
+            cache,
         };
-        let purger = cache.map(|cache| Purger::new(cache, Arc::clone(&snapshot)));
+        // Before anybody hears that there is somebody to be asked.
+        let token = admin_address.and_then(|it| admin::required_token(&settings, it));
         let phase = phase.subscribe();
-        tokio::spawn(admin::serve(listener, phase, metrics, purger, explainer));
+        tokio::spawn(admin::serve(listener, phase, metrics, control, token));
     }
     announce(address, admin_address, &settings, &snapshot);
 

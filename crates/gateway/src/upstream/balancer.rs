@@ -219,6 +219,23 @@ impl Balancer {
         self.replaced.send_replace(());
     }
 
+    /// Has the members that `chosen` names get no new requests, or get them again. How many there are.
+    pub(super) fn drain(&self, chosen: impl Fn(&Member) -> bool, drained: bool) -> usize {
+        let members = self.members.load();
+        let loads = members.picker.endpoints().iter().map(|it| &it.load);
+        let all = members.all.iter().zip(loads);
+        let chosen = all.filter(|(member, _)| chosen(member)).map(|(_, load)| {
+            if drained {
+                load.drain();
+            } else {
+                load.undrain(moment(Instant::now()));
+            }
+        });
+        let count = chosen.count();
+        self.notify();
+        count
+    }
+
     /// Lets members return, judges success rates, and replaces the picker where that has changed anything.
     pub(super) fn tick(&self, now: Instant) {
         let members = self.members.load();

@@ -33,7 +33,7 @@ pub(crate) use moment::moment;
 pub(crate) use peers::{PeerRef, Peers};
 pub(crate) use pooling::{PoolLimits, Pooling};
 pub(crate) use split::{Condition, Override, Share, Split};
-pub(crate) use status::{MemberStatus, UpstreamStatus};
+pub(crate) use status::{Forced, MemberStatus, UpstreamStatus};
 pub(crate) use statuses::Statuses;
 pub(crate) use sticky::Sticky;
 pub use target::{Host, Target, TargetError};

@@ -2,15 +2,17 @@
 
 use circuit_breaker::{Breaker, State};
 use load_balancer::Policy;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
-use super::guard::GuardScope;
+use super::guard::{Guard, GuardScope};
+use super::members::Member;
 use super::{Upstream, moment};
 use crate::auth::Subject;
 
 /// How an upstream is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UpstreamStatus {
     pub(crate) name: Box<str>,
@@ -23,7 +25,7 @@ pub(crate) struct UpstreamStatus {
 }
 
 /// How a member is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MemberStatus {
     /// Where it is.
@@ -34,10 +36,12 @@ pub(crate) struct MemberStatus {
     pub(crate) weight: u32,
     /// 0 is used first.
     pub(crate) priority: u32,
-    /// Whether it gets requests: it is neither unhealthy nor ejected.
+    /// Whether it gets requests: it is neither unhealthy nor ejected nor drained.
     pub(crate) available: bool,
     /// Health checks say that it is not to be used.
     pub(crate) unhealthy: bool,
+    /// An operator has drained it: it gets no new requests.
+    pub(crate) drained: bool,
     /// Requests have failed too often.
     pub(crate) ejected: bool,
     /// Requests that it has not answered yet.
@@ -56,12 +60,7 @@ impl Upstream {
         let endpoints = members.picker.endpoints().iter();
         UpstreamStatus {
             name: self.name.clone(),
-            breaker: self.guard.as_ref().and_then(|guard| match &guard.scope {
-                GuardScope::Upstream(breaker) | GuardScope::Route(breaker) => {
-                    Some(state(breaker, now))
-                }
-                GuardScope::Endpoint => None,
-            }),
+            breaker: self.guard.as_ref().and_then(|guard| guard.state(now)),
             unresolved: members.incomplete,
             members: endpoints
                 .zip(&*members.all)
@@ -72,12 +71,34 @@ impl Upstream {
                     priority: endpoint.priority,
                     available: endpoint.load.is_available(),
                     unhealthy: endpoint.load.is_unhealthy(),
+                    drained: endpoint.load.is_drained(),
                     ejected: endpoint.load.is_ejected(),
                     in_flight: endpoint.load.in_flight(),
                     breaker: member.breaker.as_ref().map(|breaker| state(breaker, now)),
                     id: member.id,
                 })
                 .collect(),
+        }
+    }
+
+    /// Has the members at `address`, or of that target, get no new requests, or get them again. How many there are.
+    pub(crate) fn drain(&self, address: &str, drained: bool) -> usize {
+        self.balancer.drain(|member| member.is_at(address), drained)
+    }
+
+    /// Has its breaker, or that of the members at `address`, be as an operator wants it. How many breakers that are.
+    pub(crate) fn force(&self, address: Option<&str>, state: Forced) -> usize {
+        match (&self.guard, address) {
+            (Some(guard), None) if guard.is_of_all() => guard.force(state),
+            _ => {
+                let members = self.balancer.members();
+                let chosen = members
+                    .all
+                    .iter()
+                    .filter(|member| address.is_none_or(|address| member.is_at(address)));
+                let breakers = chosen.filter_map(|member| member.breaker.as_ref());
+                breakers.map(|breaker| state.apply(breaker)).count()
+            }
         }
     }
 
@@ -96,6 +117,56 @@ impl Upstream {
     /// The member that `request` goes to whenever it comes; none where that depends on the others, or on chance.
     pub(crate) fn certain_member(&self, request: &Subject<'_>) -> Option<u64> {
         self.balancer.certain(request)
+    }
+}
+
+/// What an operator wants a breaker to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Forced {
+    /// No request passes.
+    Open,
+    /// All requests pass, whatever becomes of them.
+    Closed,
+    /// Its policy decides again.
+    Auto,
+}
+
+impl Forced {
+    fn apply(self, breaker: &Breaker) {
+        match self {
+            Self::Open => breaker.force_open(),
+            Self::Closed => breaker.force_closed(),
+            Self::Auto => breaker.resume(),
+        };
+    }
+}
+
+impl Guard {
+    /// Has the breaker that watches all be as an operator wants it. How many there are.
+    pub(crate) fn force(&self, state: Forced) -> usize {
+        match &self.scope {
+            GuardScope::Upstream(breaker) | GuardScope::Route(breaker) => {
+                state.apply(breaker);
+                1
+            }
+            GuardScope::Endpoint => 0,
+        }
+    }
+
+    /// The state of the breaker that watches all; none where each member has one.
+    pub(crate) fn state(&self, now: Instant) -> Option<&'static str> {
+        match &self.scope {
+            GuardScope::Upstream(breaker) | GuardScope::Route(breaker) => Some(state(breaker, now)),
+            GuardScope::Endpoint => None,
+        }
+    }
+}
+
+impl Member {
+    /// Whether it is at this address, or of this target.
+    fn is_at(&self, address: &str) -> bool {
+        *self.label == *address || self.target.to_string() == address
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) enum Panic {
 pub(super) fn of(endpoints: &[Endpoint], available: &[bool]) -> Vec<Level> {
     let mut levels: Vec<Level> = Vec::new();
     for (index, (endpoint, &available)) in endpoints.iter().zip(available).enumerate() {
-        if endpoint.weight == 0 {
+        if endpoint.present_weight() == 0 {
             continue;
         }
         let place = levels.binary_search_by_key(&endpoint.priority, |level| level.priority);

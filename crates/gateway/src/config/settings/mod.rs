@@ -10,6 +10,7 @@ pub use document::{env_example, reference};
 pub use redis::{RedisServer, Topology};
 pub use source::{SettingError, Sources};
 pub use table::{SETTINGS, Setting};
+pub(crate) use values::log_filter;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -36,6 +37,8 @@ pub struct Settings {
     pub port: u16,
     /// `ADMIN_ADDR`: where health is told; none when off.
     pub admin_addr: Option<SocketAddr>,
+    /// `ADMIN_TOKEN`.
+    pub admin_token: AdminToken,
     /// `WORKERS`: threads that serve requests, at least 1.
     pub workers: usize,
     /// `MAX_CONNECTIONS`: client connections at once; none to derive it from the descriptor limit.
@@ -98,6 +101,17 @@ pub struct Settings {
     pub upstream_pool: UpstreamPool,
     /// `DNS_*`.
     pub dns: DnsSettings,
+}
+
+/// What whoever changes something over the admin listener must show.
+#[derive(Debug, Clone)]
+pub enum AdminToken {
+    /// One that is made at each start, for commands on the same machine to find.
+    Generated,
+    /// This one.
+    Given(Secret),
+    /// Nothing.
+    Off,
 }
 
 /// How tokens are checked.
@@ -255,6 +269,7 @@ impl Settings {
             host: read.value("HOST", v::ip_address),
             port: read.value("PORT", v::port),
             admin_addr: read.value("ADMIN_ADDR", v::address_or_off),
+            admin_token: read.value("ADMIN_TOKEN", v::admin_token),
             workers: read.value("WORKERS", v::workers),
             max_connections: read.value("MAX_CONNECTIONS", v::count_or_auto),
             backends: read.backends(),

@@ -68,8 +68,15 @@ pub const SETTINGS: &[Setting] = &[
         LISTENING,
         "ADMIN_ADDR",
         "127.0.0.1:9901",
-        "Address of the admin listener (/healthz, /readyz, /metrics, /cache/purge, /explain), or \"off\"",
+        "Address of the admin listener (/healthz, /readyz, /metrics and more), or \"off\"",
     ),
+    Setting {
+        variable: "ADMIN_TOKEN",
+        default: "auto",
+        help: "What whoever asks the admin listener for more than health and metrics must show as a bearer token: at least 16 characters; \"auto\" is a new one at each start, which commands on this machine find; or \"off\"",
+        group: LISTENING,
+        secret: true,
+    },
     setting(
         LISTENING,
         "ENABLE_METRICS",

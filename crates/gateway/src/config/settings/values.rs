@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
-use super::{AccessLog, AccessLogFormat, LogFormat, RedisServer};
+use super::{AccessLog, AccessLogFormat, AdminToken, LogFormat, RedisServer, Secret};
 use crate::config::network::network;
 use crate::config::{duration as time, size};
 use crate::middleware::cors::Cors;
@@ -190,7 +190,7 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
     }
 }
 
-pub(super) fn log_filter(text: &str) -> Parsed<String> {
+pub(crate) fn log_filter(text: &str) -> Parsed<String> {
     const ALLOWED: &str =
         "must be error, warn, info, debug, trace, or a filter such as \"info,wire=debug\"";
     // A bare word that is no level would be taken for the name of a module, and silence everything else.
@@ -325,4 +325,18 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',')
         .map(str::trim)
         .filter(|item| !item.is_empty())
+}
+
+/// A token that nobody guesses.
+pub(super) fn admin_token(text: &str) -> Parsed<AdminToken> {
+    const LEAST: usize = 16;
+    match text {
+        "auto" => Ok(AdminToken::Generated),
+        "off" => Ok(AdminToken::Off),
+        text if text.len() < LEAST || !text.bytes().all(|byte| byte.is_ascii_graphic()) => Err(
+            "must be \"auto\", \"off\", or at least 16 letters, digits and signs, such as `openssl rand -hex 32` prints"
+                .to_owned(),
+        ),
+        text => Ok(AdminToken::Given(Secret(text.to_owned()))),
+    }
 }

@@ -200,3 +200,48 @@ fn a_key_finds_the_same_endpoint_from_every_zone() {
         }
     }
 }
+
+#[test]
+fn a_drained_endpoint_is_not_picked_even_in_panic_and_comes_back() {
+    for policy in POLICIES {
+        let picker = picker(policy, &[1; 6]);
+        let drained = &picker.endpoints()[2];
+        drained.load.drain();
+        assert!(picker.is_stale());
+        // Too few are left: whoever has a weight is picked, and this one has none.
+        for index in [0, 1, 3, 4] {
+            picker.endpoints()[index].load.mark_unhealthy();
+        }
+        let refreshed = picker.refresh();
+        let picked = picks(&refreshed, 3_000, 5);
+        assert_eq!(picked[2], 0, "{policy:?}");
+        assert!(picked[0] > 0, "{policy:?}");
+        let sticky = Request {
+            sticky: Some(drained.id),
+            ..request(&mut Random::new(1))
+        };
+        assert_ne!(refreshed.pick(&sticky).unwrap().index, 2);
+        // Health checks do not bring it back.
+        drained.load.mark_healthy(Duration::ZERO);
+        assert!(!refreshed.is_stale());
+        drained.load.undrain(Duration::ZERO);
+        assert!(refreshed.is_stale());
+        assert!(picks(&refreshed.refresh(), 3_000, 5)[2] > 0, "{policy:?}");
+    }
+}
+
+#[test]
+fn where_all_are_drained_nobody_is_picked() {
+    for policy in POLICIES {
+        let picker = picker(policy, &[1; 3]);
+        for endpoint in picker.endpoints() {
+            endpoint.load.drain();
+        }
+        for picker in [&picker.refresh(), &picker] {
+            assert!(
+                picker.pick(&request(&mut Random::new(1))).is_none(),
+                "{policy:?}"
+            );
+        }
+    }
+}

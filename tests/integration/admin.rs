@@ -1,0 +1,283 @@
+//! The admin listener: who may ask, what it tells, what it changes.
+
+use serde_json::{Value, json};
+use testkit::{ADMIN_FIELD, Backend, Client, Gateway, GatewayBuilder, Message};
+
+use crate::{everything_to, gateway, routes};
+
+async fn ask(gateway: &Gateway, method: &str, path: &str, fields: &[&str], body: &str) -> Message {
+    let mut admin = Client::connect(gateway.admin()).await;
+    let length = format!("Content-Length: {}", body.len());
+    let json = ["Content-Type: application/json", &length];
+    admin.request(method, path, &[fields, &json].concat()).await;
+    admin.send(body).await;
+    admin.response().await
+}
+
+async fn get(gateway: &Gateway, path: &str) -> Value {
+    let answer = ask(gateway, "GET", path, &[ADMIN_FIELD], "").await;
+    assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
+    answer.json()
+}
+
+async fn post(gateway: &Gateway, path: &str, body: &Value) -> Message {
+    ask(gateway, "POST", path, &[ADMIN_FIELD], &body.to_string()).await
+}
+
+/// Everything that is not for everybody.
+const GUARDED: [(&str, &str); 9] = [
+    ("GET", "/routes"),
+    ("GET", "/upstreams"),
+    ("POST", "/upstreams/drain"),
+    ("POST", "/upstreams/undrain"),
+    ("GET", "/breakers"),
+    ("POST", "/breakers"),
+    ("POST", "/cache/purge"),
+    ("POST", "/explain"),
+    ("PUT", "/log-level"),
+];
+
+#[tokio::test]
+async fn only_health_metrics_and_the_document_are_for_everybody() {
+    let backend = Backend::ok().await;
+    let gateway = crate::in_front_of(&backend).await;
+    for (method, path) in GUARDED {
+        for wrong in [
+            &[][..],
+            &["Authorization: Bearer a-token-for-tests-alon"],
+            &["Authorization: Basic YTpi"],
+        ] {
+            let answer = ask(&gateway, method, path, wrong, "{}").await;
+            assert_eq!(answer.status(), 401, "{method} {path} {wrong:?}");
+            assert_eq!(
+                answer.field("www-authenticate"),
+                Some("Bearer realm=\"api-gateway admin\"")
+            );
+            assert!(!answer.text().contains("a-token"), "{}", answer.text());
+        }
+        let of_a_page = [ADMIN_FIELD, "Origin: http://evil.test"];
+        let answer = ask(&gateway, method, path, &of_a_page, "{}").await;
+        assert_eq!(answer.status(), 403, "{method} {path}");
+    }
+    for open in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
+        let answer = Client::connect(gateway.admin()).await.get(open).await;
+        assert_eq!(answer.status(), 200, "{open}");
+    }
+}
+
+#[tokio::test]
+async fn the_document_names_everything_that_there_is() {
+    let backend = Backend::ok().await;
+    let gateway = crate::in_front_of(&backend).await;
+    let document = Client::connect(gateway.admin())
+        .await
+        .get("/openapi.json")
+        .await
+        .json();
+    for (method, path) in GUARDED {
+        let operation = &document["paths"][path][method.to_lowercase()];
+        assert!(
+            operation["description"].is_string() || operation["summary"].is_string(),
+            "{method} {path}"
+        );
+    }
+    let committed = include_str!("../../docs/openapi.json");
+    let committed: Value = serde_json::from_str(committed).unwrap();
+    assert_eq!(document, committed, "docs/openapi.json is stale");
+}
+
+/// With the token that the gateway makes itself, in a runtime folder of its own.
+fn with_a_made_token(backend: &Backend) -> (GatewayBuilder, std::path::PathBuf) {
+    let folder = std::env::temp_dir().join(format!("admin-{}", backend.address().port()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&folder, permissions).unwrap();
+    let builder = gateway()
+        .routes(&everything_to(&backend.url()))
+        .env("ADMIN_TOKEN", "auto")
+        .env("RUNTIME_DIRECTORY", &folder);
+    (builder, folder)
+}
+
+#[tokio::test]
+async fn commands_on_the_same_machine_find_the_token_that_is_made_at_the_start() {
+    let backend = Backend::ok().await;
+    let (builder, folder) = with_a_made_token(&backend);
+    let running = builder.start().await;
+    let explain = |token: &str| {
+        gateway()
+            .env("ADMIN_TOKEN", token)
+            .env("ADMIN_ADDR", running.admin().to_string())
+            .env("RUNTIME_DIRECTORY", &folder)
+            .argument("explain")
+            .argument("GET")
+            .argument("/a")
+            .argument("--running")
+    };
+    let (status, text, error) = explain("auto").finish().await;
+    assert!(status.success(), "{error}");
+    assert!(text.contains("GET /a"), "{text}");
+    let (status, _, error) = explain("another-token-than-that").finish().await;
+    assert!(!status.success());
+    assert!(
+        error.contains("401") && error.contains("ADMIN_TOKEN"),
+        "{error}"
+    );
+    let file = folder.join(format!("admin-{}.token", running.admin().port()));
+    let token = std::fs::read_to_string(file).unwrap();
+    assert!(
+        running
+            .diagnostics()
+            .iter()
+            .all(|line| !line.contains(&token))
+    );
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn without_a_token_anybody_may_ask_where_that_is_wanted() {
+    let backend = Backend::ok().await;
+    let gateway = gateway()
+        .routes(&everything_to(&backend.url()))
+        .env("ADMIN_TOKEN", "off")
+        .start()
+        .await;
+    let answer = Client::connect(gateway.admin()).await.get("/routes").await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.json()[0]["path"], "/{*path}");
+}
+
+fn two_endpoints(one: &Backend, other: &Backend, more: &Value) -> Value {
+    let mut upstream = json!({ "endpoints": [{ "url": one.url() }, { "url": other.url() }] });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        upstream[key] = value.clone();
+    }
+    json!({
+        "upstreams": { "users": upstream },
+        "routes": [{ "name": "users", "path": "/*path", "upstream": "users" }],
+    })
+}
+
+#[tokio::test]
+async fn a_drained_endpoint_gets_nothing_until_it_is_undrained() {
+    let (one, other) = (Backend::ok().await, Backend::ok().await);
+    for balance in ["roundRobin", "peakEwma"] {
+        let gateway = gateway()
+            .routes(&two_endpoints(&one, &other, &json!({ "balance": balance })))
+            .start()
+            .await;
+        let place = json!({ "upstream": "users", "endpoint": other.address().to_string() });
+        let answer = post(&gateway, "/upstreams/drain", &place).await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        let mut client = gateway.client().await;
+        let before = other.requests().len();
+        for _ in 0..20 {
+            assert_eq!(client.get("/").await.status(), 200);
+        }
+        assert_eq!(other.requests().len(), before);
+        let member = get(&gateway, "/upstreams").await[0]["members"][1].clone();
+        assert_eq!(
+            (&member["drained"], &member["available"]),
+            (&json!(true), &json!(false))
+        );
+
+        // Both: nobody is left, and nobody is chosen for want of others.
+        let both = json!({ "upstream": "users", "endpoint": one.url() });
+        assert_eq!(
+            post(&gateway, "/upstreams/drain", &both).await.status(),
+            200
+        );
+        assert_eq!(client.get("/").await.status(), 503);
+        assert_eq!(
+            post(&gateway, "/upstreams/undrain", &place).await.status(),
+            200
+        );
+        assert_eq!(client.get("/").await.status(), 200);
+        assert!(other.requests().len() > before);
+    }
+}
+
+#[tokio::test]
+async fn breakers_can_be_forced_open_and_left_to_themselves_again() {
+    let (one, other) = (Backend::ok().await, Backend::ok().await);
+    let more = json!({ "breaker": { "consecutiveFailures": 5 } });
+    let gateway = gateway()
+        .routes(&two_endpoints(&one, &other, &more))
+        .start()
+        .await;
+    let mut client = gateway.client().await;
+    assert_eq!(get(&gateway, "/breakers").await[0]["state"], "closed");
+    for (state, name, status) in [
+        ("open", "forced-open", 503),
+        ("closed", "forced-closed", 200),
+        ("auto", "closed", 200),
+    ] {
+        let asked = json!({ "upstream": "users", "state": state });
+        let answer = post(&gateway, "/breakers", &asked).await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        assert_eq!(answer.json()[0]["state"], name);
+        assert_eq!(client.get("/").await.status(), status, "{state}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_not_understood_is_told() {
+    let backend = Backend::ok().await;
+    let gateway = gateway()
+        .routes(&routes(&[
+            json!({ "path": "/", "targetURL": backend.url() }),
+        ]))
+        .start()
+        .await;
+    for (path, body, status) in [
+        (
+            "/upstreams/drain",
+            json!({ "upstream": "nobody", "endpoint": "x" }),
+            404,
+        ),
+        ("/upstreams/drain", json!({ "upstream": "/" }), 422),
+        (
+            "/breakers",
+            json!({ "upstream": "nobody", "state": "open" }),
+            404,
+        ),
+        (
+            "/breakers",
+            json!({ "route": "a", "upstream": "b", "state": "open" }),
+            400,
+        ),
+        (
+            "/breakers",
+            json!({ "upstream": "b", "state": "ajar" }),
+            422,
+        ),
+    ] {
+        let answer = post(&gateway, path, &body).await;
+        assert_eq!(answer.status(), status, "{path} {body}");
+        assert!(answer.json()["error"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn the_log_level_can_be_changed() {
+    let backend = Backend::ok().await;
+    let gateway = crate::in_front_of(&backend).await;
+    assert_eq!(get(&gateway, "/log-level").await["level"], "info");
+    let put = |body: Value| {
+        let body = body.to_string();
+        let gateway = &gateway;
+        async move { ask(gateway, "PUT", "/log-level", &[ADMIN_FIELD], &body).await }
+    };
+    let answer = put(json!({ "level": "warn,api_gateway=debug" })).await;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let level = get(&gateway, "/log-level").await["level"].to_string();
+    assert!(level.contains("api_gateway=debug"), "{level}");
+    let answer = put(json!({ "level": "loud" })).await;
+    assert_eq!(answer.status(), 400);
+    assert!(
+        answer.json()["error"]
+            .as_str()
+            .unwrap()
+            .contains("must be error, warn")
+    );
+}
