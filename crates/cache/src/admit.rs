@@ -10,6 +10,7 @@ use crate::invalidate::resolves_to_target;
 use crate::key::Key;
 use crate::policy::Policy;
 use crate::request::{Request, Use};
+use crate::stored::LONGEST;
 use crate::vary::{Selector, VaryError};
 
 /// The head of an answer.
@@ -47,7 +48,7 @@ pub enum Refusal {
     Vary,
     /// It would never be fresh, and could not be validated.
     NoFreshness,
-    /// Its body is too large.
+    /// Its body is too large, or its URL.
     TooLarge,
     /// It has no length that could be right, or several.
     BadLength,
@@ -99,6 +100,9 @@ pub(crate) fn admit(
         times,
     } = *response;
     let is_post = check_method(key, request)?;
+    if key.as_bytes().len() > LONGEST {
+        return Err(Refusal::TooLarge);
+    }
     if policy.wishes(request.headers).no_store {
         return Err(Refusal::RequestNoStore);
     }

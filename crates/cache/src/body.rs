@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::stored::allocated;
+
 /// A whole body in pieces that any number of answers share.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Body {
@@ -42,9 +44,9 @@ impl Body {
     pub(crate) fn size(&self) -> usize {
         let pieces = self.pieces();
         let handles = if pieces.len() > 1 { pieces.len() } else { 0 };
-        pieces.iter().map(Bytes::len).sum::<usize>()
+        pieces.iter().map(|it| allocated(it.len())).sum::<usize>()
             + pieces.len() * 32
-            + handles * size_of::<Bytes>()
+            + allocated(handles * size_of::<Bytes>())
     }
 
     fn pieces(&self) -> &[Bytes] {

@@ -93,10 +93,10 @@ impl Cache {
         let found = resource.and_then(|it| self.select(key, it, request, policy));
         let verdict = found.map(|(stored, standing)| {
             let softened = standing == Standing::Soft;
-            (stored, judge(&stored.freshness, softened, &wishes, now))
+            (stored, judge(&stored.freshness(), softened, &wishes, now))
         });
         if let Some((stored, Verdict::Usable)) = verdict {
-            return Lookup::Hit(Hit::new(Arc::clone(stored), request, now));
+            return Lookup::Hit(Hit::new(stored.clone(), request, now));
         }
         if wishes.only_if_cached {
             return Lookup::OnlyIfCached;
@@ -111,7 +111,7 @@ impl Cache {
                     on_error,
                 },
             )) => Lookup::Stale(Stale {
-                stored: Arc::clone(stored),
+                stored: stored.clone(),
                 why: match why {
                     Why::Stale => Forward::Stale,
                     Why::Request => Forward::Request,
@@ -134,10 +134,10 @@ impl Cache {
         resource: &'a Resource,
         request: &Request<'_>,
         policy: &Policy,
-    ) -> Option<(&'a Arc<Stored>, Standing)> {
+    ) -> Option<(&'a Stored, Standing)> {
         let mut matcher = Matcher::new(request.headers, policy);
         resource.variants().iter().find_map(|stored| {
-            if !matcher.matches(&stored.selector) {
+            if !matcher.matches(stored.selector()) {
                 return None;
             }
             match self.0.store.purges.standing(key.as_bytes(), stored) {
@@ -152,7 +152,7 @@ impl Cache {
             return Forward::UriMiss;
         };
         let purges = &self.0.store.purges;
-        let is_gone = |it: &Arc<Stored>| purges.standing(key.as_bytes(), it) == Standing::Gone;
+        let is_gone = |it: &Stored| purges.standing(key.as_bytes(), it) == Standing::Gone;
         if resource.variants().iter().all(is_gone) {
             // Room for others.
             self.0.store.remove(key.as_bytes());
@@ -188,7 +188,7 @@ impl Cache {
             // What the last answer varied by, the next will.
             if let Some(newest) = resource.and_then(|it| it.variants().first()) {
                 newest
-                    .selector
+                    .selector()
                     .write_for(request.headers, policy, &mut name);
             }
             name.into()

@@ -21,9 +21,9 @@ pub struct Times {
 /// What is needed to say, at any time, whether a stored response is fresh.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Freshness {
-    received: Timestamp,
+    pub(crate) received: Timestamp,
     /// How old it was when it came, in seconds.
-    initial_age: u32,
+    pub(crate) initial_age: u32,
     pub(crate) lifetime: u32,
     /// For how many seconds, once stale, it may be served while it is revalidated, and if that fails.
     pub(crate) stale_while_revalidate: u32,

@@ -19,6 +19,13 @@ pub struct Head {
     block: Bytes,
 }
 
+/// A look at a [`Head`], wherever its lines are.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadRef<'a> {
+    status: StatusCode,
+    block: &'a [u8],
+}
+
 /// Fields that belong to one connection or one hop (RFC 9110 §7.6.1, RFC 9111 §3.1), and `Age`, which is made anew.
 const NEVER_STORED: [&str; 10] = [
     "connection",
@@ -55,10 +62,9 @@ impl Head {
         }
     }
 
-    /// The status.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
-        self.status
+    /// Of lines that a [`Head`] once had.
+    pub(crate) fn of_lines(status: StatusCode, block: Bytes) -> Self {
+        Self { status, block }
     }
 
     /// The fields as HTTP/1.1 sends them, a line each, without `Age` and without the empty line at the end.
@@ -67,18 +73,10 @@ impl Head {
         &self.block
     }
 
-    /// The fields one by one, names in lower case.
-    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.ranges()
-            .filter_map(|(name, range)| Some((name, self.block.get(range)?)))
-    }
-
-    /// The first value of a field. `name` is in lower case.
+    /// A look at it.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.fields()
-            .find(|(other, _)| *other == name)
-            .map(|(_, value)| value)
+    pub fn view(&self) -> HeadRef<'_> {
+        HeadRef::new(self.status, &self.block)
     }
 
     /// The fields as a map, with room for `more`. Values share the memory of the head.
@@ -95,7 +93,7 @@ impl Head {
     }
 
     fn collect(&self, mut map: HeaderMap, is_wanted: impl Fn(&str) -> bool) -> HeaderMap {
-        for (name, range) in self.ranges().filter(|(name, _)| is_wanted(name)) {
+        for (name, range) in self.view().ranges().filter(|(name, _)| is_wanted(name)) {
             let value = HeaderValue::from_maybe_shared(self.block.slice(range));
             if let (Some(name), Ok(value)) = (names::of(name), value) {
                 map.append(name, value);
@@ -107,7 +105,7 @@ impl Head {
     /// With `Content-Length`, unless it is there or there can be none.
     pub(crate) fn with_length(self, length: u64) -> Self {
         let has_none = self.status == StatusCode::NO_CONTENT;
-        if has_none || self.get(CONTENT_LENGTH.as_str()).is_some() {
+        if has_none || self.view().get(CONTENT_LENGTH.as_str()).is_some() {
             return self;
         }
         let mut digits = itoa::Buffer::new();
@@ -120,6 +118,39 @@ impl Head {
             ..self
         }
     }
+}
+
+impl<'a> HeadRef<'a> {
+    pub(crate) fn new(status: StatusCode, block: &'a [u8]) -> Self {
+        Self { status, block }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The fields as HTTP/1.1 sends them, a line each, without `Age` and without the empty line at the end.
+    #[must_use]
+    pub fn lines(&self) -> &'a [u8] {
+        self.block
+    }
+
+    /// The fields one by one, names in lower case.
+    pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        let block = self.block;
+        self.ranges()
+            .filter_map(move |(name, range)| Some((name, block.get(range)?)))
+    }
+
+    /// The first value of a field. `name` is in lower case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        self.fields()
+            .find(|(other, _)| *other == name)
+            .map(|(_, value)| value)
+    }
 
     /// What is stored after an answer that the response has not changed: its fields stand instead of those of the
     /// same name, all others stay (RFC 9111 §3.2).
@@ -128,7 +159,7 @@ impl Head {
         headers: &HeaderMap,
         directives: &ResponseDirectives,
         received: Timestamp,
-    ) -> Self {
+    ) -> Head {
         let is_new = |name: &str| {
             let is_updated = !NEVER_STORED.contains(&name) && !NEVER_UPDATED.contains(&name);
             name == DATE.as_str() || (headers.contains_key(name) && is_updated)
@@ -143,20 +174,17 @@ impl Head {
             }
         }
         push_date(&mut block, headers, received);
-        Self {
+        Head {
             status: self.status,
             block: block.into_boxed_slice().into(),
         }
     }
 
-    pub(crate) fn size(&self) -> usize {
-        self.block.len()
-    }
-
-    fn ranges(&self) -> impl Iterator<Item = (&str, std::ops::Range<usize>)> {
+    fn ranges(&self) -> impl Iterator<Item = (&'a str, std::ops::Range<usize>)> + use<'a> {
+        let block = self.block;
         let mut at = 0;
         std::iter::from_fn(move || {
-            let line = self.block.get(at..)?;
+            let line = block.get(at..)?;
             // Neither a name nor a value holds what is looked for.
             let colon = memchr::memchr(b':', line)?;
             let end = colon + memchr::memchr(b'\r', line.get(colon..)?)?;
@@ -246,8 +274,8 @@ mod tests {
         assert_eq!(map.len(), 5);
         assert_eq!(map.get_all("a").iter().count(), 2);
         assert_eq!(map["custom-name"], "x");
-        assert_eq!(head.get("content-length"), Some(&b"7"[..]));
-        assert_eq!(head.get("age"), None);
+        assert_eq!(head.view().get("content-length"), Some(&b"7"[..]));
+        assert_eq!(head.view().get("age"), None);
     }
 
     #[test]
@@ -264,10 +292,10 @@ mod tests {
             ("d", "1"),
             ("e", "1"),
         ]);
-        let names: Vec<_> = head.fields().map(|(name, _)| name).collect();
+        let names: Vec<_> = head.view().fields().map(|(name, _)| name).collect();
         assert_eq!(names, ["cache-control", "e", "date"]);
         assert_eq!(
-            head.get("date"),
+            head.view().get("date"),
             Some(&b"Sun, 06 Nov 1994 08:49:37 GMT"[..]),
             "added, since there was none"
         );
@@ -291,7 +319,7 @@ mod tests {
             ("c", "1"),
             ("date", "y"),
         ]);
-        let updated = head.updated(
+        let updated = head.view().updated(
             &headers,
             &ResponseDirectives::default(),
             Timestamp::default(),

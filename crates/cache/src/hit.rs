@@ -1,7 +1,6 @@
 //! Answers from what is stored.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use http::header::{
     AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, DATE, ETAG, EXPIRES,
@@ -9,7 +8,7 @@ use http::header::{
 };
 use http::{HeaderValue, Method, Response, StatusCode};
 
-use crate::body::Content;
+use crate::body::{Body, Content};
 use crate::conditional::is_not_modified;
 use crate::policy::Policy;
 use crate::range::Wanted;
@@ -23,7 +22,7 @@ use crate::verdict::{Verdict, judge};
 /// A stored response that answers a request.
 #[derive(Debug, Clone)]
 pub struct Hit {
-    stored: Arc<Stored>,
+    stored: Stored,
     form: Form,
     age: u32,
     ttl: i64,
@@ -55,9 +54,9 @@ const OF_NOT_MODIFIED: [HeaderName; 7] = [
 impl Hit {
     /// Answers `request` with `stored`, whether it is fresh or not: that has been decided.
     #[must_use]
-    pub fn new(stored: Arc<Stored>, request: &Request<'_>, now: Timestamp) -> Self {
+    pub fn new(stored: Stored, request: &Request<'_>, now: Timestamp) -> Self {
         let form = form(&stored, request, now);
-        stored.marks.touch(now);
+        stored.touch(now);
         Self {
             age: stored.age(now),
             ttl: stored.ttl(now),
@@ -68,20 +67,20 @@ impl Hit {
 
     /// Answers `request` if `stored` is for it and fresh enough.
     pub(crate) fn if_usable(
-        stored: Arc<Stored>,
+        stored: Stored,
         request: &Request<'_>,
         policy: &Policy,
         now: Timestamp,
     ) -> Option<Self> {
         let wishes = policy.wishes(request.headers);
-        let is_for_it = Matcher::new(request.headers, policy).matches(&stored.selector);
-        let verdict = judge(&stored.freshness, false, &wishes, now);
+        let is_for_it = Matcher::new(request.headers, policy).matches(stored.selector());
+        let verdict = judge(&stored.freshness(), false, &wishes, now);
         (is_for_it && verdict == Verdict::Usable).then(|| Self::new(stored, request, now))
     }
 
     /// What is stored.
     #[must_use]
-    pub fn stored(&self) -> &Arc<Stored> {
+    pub fn stored(&self) -> &Stored {
         &self.stored
     }
 
@@ -89,7 +88,7 @@ impl Hit {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.form {
-            Form::Whole | Form::Head => self.stored.head.status(),
+            Form::Whole | Form::Head => self.stored.head().status(),
             Form::Part(_) => StatusCode::PARTIAL_CONTENT,
             Form::NotModified => StatusCode::NOT_MODIFIED,
             Form::Unsatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
@@ -122,15 +121,15 @@ impl Hit {
     /// The answer. Its fields and its body share the memory of what is stored.
     #[must_use]
     pub fn response(&self) -> Response<Content> {
-        let mut response = Response::new(self.content());
+        let (head, body) = self.stored.share();
+        let mut response = Response::new(self.read(&body));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         *headers = match self.form {
-            Form::NotModified => self
-                .stored
-                .head
-                .to_map_of(|name| OF_NOT_MODIFIED.iter().any(|it| it.as_str() == name)),
-            _ => self.stored.head.to_map(6),
+            Form::NotModified => {
+                head.to_map_of(|name| OF_NOT_MODIFIED.iter().any(|it| it.as_str() == name))
+            }
+            _ => head.to_map(6),
         };
         headers.insert(AGE, HeaderValue::from(self.age));
         let length = self.stored.body_length();
@@ -153,9 +152,13 @@ impl Hit {
     /// The body of the answer.
     #[must_use]
     pub fn content(&self) -> Content {
+        self.read(&self.stored.share().1)
+    }
+
+    fn read(&self, body: &Body) -> Content {
         match &self.form {
-            Form::Whole => self.stored.body.read(0..self.stored.body_length()),
-            Form::Part(part) => self.stored.body.read(part.clone()),
+            Form::Whole => body.read(0..body.length()),
+            Form::Part(part) => body.read(part.clone()),
             Form::Head | Form::NotModified | Form::Unsatisfiable => Content::default(),
         }
     }
@@ -168,17 +171,17 @@ fn insert(headers: &mut http::HeaderMap, name: HeaderName, value: String) {
 }
 
 fn form(stored: &Stored, request: &Request<'_>, now: Timestamp) -> Form {
-    if is_not_modified(request.headers, &stored.head, now) {
+    if is_not_modified(request.headers, stored.head(), now) {
         return Form::NotModified;
     }
     if *request.method == Method::HEAD {
         return Form::Head;
     }
     // Ranges are for `GET` and for whole representations (RFC 9110 §14.2).
-    if *request.method != Method::GET || stored.head.status() != StatusCode::OK {
+    if *request.method != Method::GET || stored.head().status() != StatusCode::OK {
         return Form::Whole;
     }
-    match Wanted::read(request.headers, &stored.head, stored.body_length()) {
+    match Wanted::read(request.headers, stored.head(), stored.body_length()) {
         Wanted::Everything => Form::Whole,
         Wanted::Part(part) => Form::Part(part),
         Wanted::Unsatisfiable => Form::Unsatisfiable,

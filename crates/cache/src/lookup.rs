@@ -1,7 +1,5 @@
 //! What the cache says to a request.
 
-use std::sync::Arc;
-
 use crate::cache::Cache;
 use crate::conditional::Validators;
 use crate::fill::Joined;
@@ -35,7 +33,7 @@ pub struct Miss {
 /// A stored response that has to be validated.
 #[derive(Debug)]
 pub struct Stale {
-    pub(crate) stored: Arc<Stored>,
+    pub(crate) stored: Stored,
     pub(crate) why: Forward,
     pub(crate) meanwhile: bool,
     pub(crate) on_error: bool,
@@ -70,7 +68,7 @@ impl Miss {
 impl Stale {
     /// What is stored.
     #[must_use]
-    pub fn stored(&self) -> &Arc<Stored> {
+    pub fn stored(&self) -> &Stored {
         &self.stored
     }
 

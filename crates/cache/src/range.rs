@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::{ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 
 use crate::conditional::is_strong_match;
-use crate::head::Head;
+use crate::head::HeadRef;
 
 /// What a request wants of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) enum Wanted {
 }
 
 impl Wanted {
-    pub(crate) fn read(request: &HeaderMap, head: &Head, length: u64) -> Self {
+    pub(crate) fn read(request: &HeaderMap, head: HeadRef<'_>, length: u64) -> Self {
         let Some(range) = request.get(RANGE) else {
             return Self::Everything;
         };
@@ -33,7 +33,7 @@ impl Wanted {
 }
 
 /// Whether the client's part is of what is stored (RFC 9110 §13.1.5).
-fn if_range_holds(request: &HeaderMap, head: &Head) -> bool {
+fn if_range_holds(request: &HeaderMap, head: HeadRef<'_>) -> bool {
     let Some(condition) = request.get(IF_RANGE) else {
         return true;
     };
@@ -97,6 +97,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::directives::ResponseDirectives;
+    use crate::head::Head;
     use crate::time::Timestamp;
     use http::{HeaderValue, StatusCode};
     use proptest::prelude::*;
@@ -120,7 +121,7 @@ mod tests {
             &ResponseDirectives::default(),
             Timestamp::default(),
         );
-        Wanted::read(&request, &head, length)
+        Wanted::read(&request, head.view(), length)
     }
 
     #[test]

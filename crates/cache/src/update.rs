@@ -1,7 +1,5 @@
 //! What answers of the backend do to what is stored: they make it fresh again, or invalid.
 
-use std::sync::Arc;
-
 use http::header::{AGE, CONTENT_LENGTH, ETAG, LAST_MODIFIED, SET_COOKIE};
 use http::{HeaderMap, Method, StatusCode};
 
@@ -17,7 +15,7 @@ use crate::lookup::Ticket;
 use crate::policy::Policy;
 use crate::request::Request;
 use crate::store::Manner;
-use crate::stored::{Marks, Stored};
+use crate::stored::{Record, Stored};
 use crate::tags::invalidated_groups;
 use crate::vary::{Matcher, Selector};
 
@@ -25,7 +23,7 @@ use crate::vary::{Matcher, Selector};
 #[derive(Debug)]
 pub enum Freshened {
     /// This is right now, and stored if it may be.
-    Updated(Arc<Stored>),
+    Updated(Stored),
     /// The answer is about something else than what is stored, which is gone: the request has to be sent again,
     /// without validators.
     Mismatch,
@@ -60,13 +58,13 @@ impl Cache {
         &self,
         key: &Key,
         request: &Request<'_>,
-        stored: &Arc<Stored>,
+        stored: &Stored,
         policy: &Policy,
         response: &Response<'_>,
         ticket: &Ticket,
     ) -> Freshened {
-        if !is_about(response.headers, &stored.head) {
-            self.inner().store.take_out(key.as_bytes(), stored);
+        if !is_about(response.headers, stored.head()) {
+            self.inner().store.take_out(stored);
             return Freshened::Mismatch;
         }
         Freshened::Updated(self.update(key, request, stored, policy, response, ticket))
@@ -78,11 +76,11 @@ impl Cache {
         &self,
         key: &Key,
         request: &Request<'_>,
-        stored: &Arc<Stored>,
+        stored: &Stored,
         policy: &Policy,
         response: &Response<'_>,
         ticket: &Ticket,
-    ) -> Arc<Stored> {
+    ) -> Stored {
         let mut news = response.headers.clone();
         if !policy.store_set_cookie {
             for name in [SET_COOKIE, SET_COOKIE2] {
@@ -91,7 +89,7 @@ impl Cache {
         }
         let received = response.times.received;
         let own = ResponseDirectives::read(&news, &policy.targeted);
-        let head = stored.head.updated(&news, &own, received);
+        let head = stored.head().updated(&news, &own, received);
         // What counts is what is stored now: an answer may say nothing of how long it is fresh.
         let mut headers = head.to_map(1);
         if let Some(age) = news.get(AGE) {
@@ -99,7 +97,7 @@ impl Cache {
         }
         let directives = ResponseDirectives::read(&headers, &policy.targeted);
         let merged = Response {
-            status: head.status(),
+            status: head.view().status(),
             headers: &headers,
             times: response.times,
         };
@@ -110,20 +108,22 @@ impl Cache {
                 && check_privacy(policy, request, &headers, &directives).is_ok()
         };
         let lifetime = lifetime(&directives, merged.status, &headers, policy, received, true);
-        let updated = Arc::new(Stored {
+        let updated = Record {
+            key: key.as_bytes(),
+            head: head.view(),
+            selector: selector.unwrap_or_default().view(),
+            labels: &labels.unwrap_or_default(),
             freshness: Freshness::new(&directives, &headers, lifetime, policy, response.times),
-            labels: labels.unwrap_or_default(),
-            body: stored.body.clone(),
-            selector: selector.unwrap_or_default(),
-            marks: Marks::new(ticket.epoch, received),
-            head,
-        });
+            epoch: ticket.epoch,
+            used: received,
+            body: &stored.share().1,
+        }
+        .store();
         let store = &self.inner().store;
         if may_be_stored {
-            let most = policy.most_variants.max(1);
-            store.put(key.as_bytes(), &updated, Some(stored), most);
+            store.put(&updated, Some(stored), policy.most_variants.max(1));
         } else if !request.has_credentials() {
-            store.take_out(key.as_bytes(), stored);
+            store.take_out(stored);
         }
         updated
     }
@@ -146,16 +146,13 @@ impl Cache {
         };
         let mut matcher = Matcher::new(request.headers, policy);
         let mut variants = resource.variants().iter();
-        let Some(stored) = variants.find(|it| matcher.matches(&it.selector)) else {
+        let Some(stored) = variants.find(|it| matcher.matches(it.selector())) else {
             return;
         };
-        if stored.head.status() == StatusCode::OK && is_same(response.headers, stored) {
+        if stored.head().status() == StatusCode::OK && is_same(response.headers, stored) {
             self.update(key, request, stored, policy, response, ticket);
         } else {
-            stored
-                .marks
-                .softened
-                .store(true, std::sync::atomic::Ordering::Relaxed);
+            stored.soften();
         }
     }
 
@@ -231,6 +228,6 @@ fn is_same(headers: &HeaderMap, stored: &Stored) -> bool {
     [ETAG, LAST_MODIFIED, CONTENT_LENGTH].iter().all(|name| {
         headers
             .get(name)
-            .is_none_or(|new| stored.head.get(name.as_str()) == Some(new.as_bytes()))
+            .is_none_or(|new| stored.head().get(name.as_str()) == Some(new.as_bytes()))
     })
 }

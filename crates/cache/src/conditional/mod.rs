@@ -9,14 +9,14 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
-use crate::head::Head;
+use crate::head::HeadRef;
 use crate::time::{Timestamp, parse_date};
 
 pub(crate) use entity_tag::{is_strong_match, matches_any};
 
 /// Whether the client has what is stored, so that 304 says it all. `If-None-Match` goes before `If-Modified-Since`
 /// (RFC 9110 §13.2.2).
-pub(crate) fn is_not_modified(request: &HeaderMap, head: &Head, now: Timestamp) -> bool {
+pub(crate) fn is_not_modified(request: &HeaderMap, head: HeadRef<'_>, now: Timestamp) -> bool {
     // Conditions count only where the answer would be a success (RFC 9110 §13.2.1).
     if !head.status().is_success() {
         return false;
@@ -59,7 +59,7 @@ pub struct Validators {
 }
 
 impl Validators {
-    pub(crate) fn of(head: &Head) -> Self {
+    pub(crate) fn of(head: HeadRef<'_>) -> Self {
         let value = |name: &str| {
             head.get(name)
                 .and_then(|it| HeaderValue::from_bytes(it).ok())
@@ -96,7 +96,7 @@ impl Validators {
 
 /// Whether a 304 with these fields is about what is stored (RFC 9111 §4.3.4). One with another entity tag than that
 /// which was asked after is not.
-pub(crate) fn is_about(headers: &HeaderMap, head: &Head) -> bool {
+pub(crate) fn is_about(headers: &HeaderMap, head: HeadRef<'_>) -> bool {
     if let Some(etag) = headers.get(ETAG) {
         let stored = head.get(ETAG.as_str()).unwrap_or_default();
         return entity_tag::is_weak_match(etag.as_bytes(), stored);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::directives::ResponseDirectives;
+use crate::head::Head;
 use http::StatusCode;
 
 const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
@@ -22,7 +23,7 @@ fn not_modified(
     request: &[(&'static str, &'static str)],
     stored: &[(&'static str, &'static str)],
 ) -> bool {
-    is_not_modified(&map(request), &head(StatusCode::OK, stored), NOW)
+    is_not_modified(&map(request), head(StatusCode::OK, stored).view(), NOW)
 }
 
 #[test]
@@ -61,17 +62,18 @@ fn conditions_are_for_successes() {
     let stored = head(StatusCode::NOT_FOUND, &[("etag", "\"a\"")]);
     assert!(!is_not_modified(
         &map(&[("if-none-match", "*")]),
-        &stored,
+        stored.view(),
         NOW
     ));
 }
 
 #[test]
 fn validation_asks_by_what_is_stored_and_not_by_what_the_client_has() {
-    let validators = Validators::of(&head(
+    let stored = head(
         StatusCode::OK,
         &[("etag", "W/\"a\""), ("last-modified", OLD)],
-    ));
+    );
+    let validators = Validators::of(stored.view());
     let mut request = map(&[
         ("if-none-match", "\"b\""),
         ("range", "bytes=0-1"),
@@ -87,7 +89,7 @@ fn validation_asks_by_what_is_stored_and_not_by_what_the_client_has() {
             ("if-modified-since", OLD)
         ])
     );
-    let nothing = Validators::of(&head(StatusCode::OK, &[]));
+    let nothing = Validators::of(head(StatusCode::OK, &[]).view());
     let before = map(&[("if-none-match", "\"b\"")]);
     let mut request = before.clone();
     nothing.apply(&mut request);
@@ -105,6 +107,10 @@ fn a_304_is_about_the_response_that_it_names() {
         (&[("last-modified", OLD)], true),
         (&[("last-modified", NEW)], false),
     ] {
-        assert_eq!(is_about(&map(fields), &stored), expected, "{fields:?}");
+        assert_eq!(
+            is_about(&map(fields), stored.view()),
+            expected,
+            "{fields:?}"
+        );
     }
 }

@@ -41,7 +41,7 @@ pub(super) enum Phase {
     /// The head has, and the body is coming.
     Arriving(Arc<Opening>),
     /// All of it has come, or a stored response is right after all.
-    Stored(Arc<Stored>),
+    Stored(Stored),
     /// All of it has come, but it is not stored.
     Over,
     /// The backend has failed before there was anything.

@@ -98,7 +98,7 @@ impl Follower {
         now: Timestamp,
     ) -> bool {
         let wishes = policy.wishes(request.headers);
-        Matcher::new(request.headers, policy).matches(&opening.selector)
+        Matcher::new(request.headers, policy).matches(opening.selector.view())
             && judge(&opening.freshness, false, &wishes, now) == Verdict::Usable
     }
 
@@ -126,7 +126,7 @@ fn arriving(opening: &Opening, now: Timestamp) -> Followed {
         AGE,
         HeaderValue::from(opening.freshness.age_in_seconds(now)),
     );
-    let status = opening.head.status();
+    let status = opening.head.view().status();
     if let Some(length) = opening.length
         && status != StatusCode::NO_CONTENT
     {

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use crate::admit::Admitted;
 use crate::body::Body;
 use crate::cache::{Cache, Inner};
-use crate::stored::{Marks, Stored};
+use crate::stored::{Record, Stored};
 use crate::time::Timestamp;
 
 use flight::{Flight, Opening, Phase};
@@ -136,8 +136,8 @@ impl Leader {
     }
 
     /// What is stored is right, or right again: followers are answered from it.
-    pub fn found(self, stored: &Arc<Stored>) {
-        self.end(Phase::Stored(Arc::clone(stored)));
+    pub fn found(self, stored: &Stored) {
+        self.end(Phase::Stored(stored.clone()));
     }
 
     /// The answer cannot be shared: followers are free, and for some seconds nobody waits for the next of the kind.
@@ -267,7 +267,7 @@ impl Fill {
     ///
     /// # Errors
     /// It is not, for this reason.
-    pub fn finish(mut self) -> Result<Arc<Stored>, Abandoned> {
+    pub fn finish(mut self) -> Result<Stored, Abandoned> {
         let length = self.flight.lock().length();
         if self.opening.length.is_some_and(|it| it != length) {
             self.abandon(Abandoned::BadLength);
@@ -279,19 +279,19 @@ impl Fill {
             return Err(why);
         }
         let pieces = self.flight.lock().finish();
-        let stored = Arc::new(Stored {
-            head: self.opening.head.clone().with_length(length),
-            body: Body::new(pieces),
+        let stored = Record {
+            key: &self.key,
+            head: self.opening.head.clone().with_length(length).view(),
+            selector: self.opening.selector.view(),
+            labels: &self.labels,
             freshness: self.opening.freshness,
-            selector: self.opening.selector.clone(),
-            labels: std::mem::take(&mut self.labels),
-            marks: Marks::new(self.epoch, self.received),
-        });
-        let is_stored = self
-            .inner()
-            .store
-            .put(&self.key, &stored, None, self.most_variants);
-        self.end(Phase::Stored(Arc::clone(&stored)));
+            epoch: self.epoch,
+            used: self.received,
+            body: &Body::new(pieces),
+        }
+        .store();
+        let is_stored = self.inner().store.put(&stored, None, self.most_variants);
+        self.end(Phase::Stored(stored.clone()));
         if is_stored {
             Ok(stored)
         } else {

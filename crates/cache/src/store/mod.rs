@@ -9,8 +9,8 @@
 mod purge;
 mod resource;
 
-use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::quality::RandomState;
 use quick_cache::sync::Cache;
@@ -25,12 +25,14 @@ pub(crate) use resource::Resource;
 /// Writers of one key take turns; those of different keys seldom meet.
 const STRIPES: usize = 64;
 
-/// What an entry takes besides its key and its responses: its places in the table and in the queue, with the room that
-/// is kept to grow, and what an allocator adds to a key.
-const PER_KEY: u64 = 112;
+/// What an entry takes besides its responses: its places in the table (15 bytes with the room that is kept to grow) and in
+/// the queue (40), and what the allocator keeps free between entries.
+const PER_KEY: u64 = 80;
 
+/// Keys lie in the responses only; here is what they are hashed to. Should two be the same in that, the later takes the
+/// place of the earlier, and neither is ever taken for the other.
 pub(crate) struct Store {
-    cache: Cache<Box<[u8]>, Resource, Weight, RandomState>,
+    cache: Cache<u64, Resource, Weight, BuildHasherDefault<Hashed>>,
     writers: [Mutex<()>; STRIPES],
     hasher: RandomState,
     pub(crate) purges: Purges,
@@ -41,9 +43,29 @@ pub(crate) struct Store {
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<Box<[u8]>, Resource> for Weight {
-    fn weight(&self, key: &Box<[u8]>, resource: &Resource) -> u64 {
-        PER_KEY + key.len() as u64 + resource.size()
+impl Weighter<u64, Resource> for Weight {
+    fn weight(&self, _: &u64, resource: &Resource) -> u64 {
+        PER_KEY + resource.size()
+    }
+}
+
+/// Takes a number that has been hashed already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -83,9 +105,17 @@ impl Store {
             .weight_capacity(capacity);
         let hasher = RandomState::default();
         let cache = match options.build() {
-            Ok(options) => Cache::with_options(options, Weight, hasher.clone(), Default::default()),
+            Ok(options) => {
+                Cache::with_options(options, Weight, Default::default(), Default::default())
+            }
             // Both things that it asks for have been set.
-            Err(_) => Cache::with(items, capacity, Weight, hasher.clone(), Default::default()),
+            Err(_) => Cache::with(
+                items,
+                capacity,
+                Weight,
+                Default::default(),
+                Default::default(),
+            ),
         };
         let largest_resource = cache.shard_capacity() / 2;
         Self {
@@ -104,7 +134,14 @@ impl Store {
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<Resource> {
-        self.cache.get(key)
+        let resource = self.cache.get(&self.hash(key));
+        resource.filter(|it| it.is_for(key))
+    }
+
+    /// The same, and that it was asked for does not count.
+    fn peek(&self, key: &[u8]) -> Option<Resource> {
+        let resource = self.cache.peek(&self.hash(key));
+        resource.filter(|it| it.is_for(key))
     }
 
     /// What key it is, in 64 bits that nobody outside can foresee.
@@ -122,13 +159,8 @@ impl Store {
 
     /// Stores a response next to the others of its key, instead of `old` and of the one that was selected by the same.
     /// Whether it was: not if a purge or an unsafe request has come between the request that it answers and now.
-    pub(crate) fn put(
-        &self,
-        key: &[u8],
-        new: &Arc<Stored>,
-        old: Option<&Arc<Stored>>,
-        most: usize,
-    ) -> bool {
+    pub(crate) fn put(&self, new: &Stored, old: Option<&Stored>, most: usize) -> bool {
+        let key = new.key();
         let Some(parts) = Parts::of(key) else {
             return false;
         };
@@ -140,35 +172,40 @@ impl Store {
         if self.purges.forbids(self.hash(parts.url), key, new) {
             return false;
         }
-        let others = self.cache.peek(key);
-        let mut all = vec![Arc::clone(new)];
+        let others = self.peek(key);
+        let mut all = vec![new.clone()];
         let kept = others.iter().flat_map(Resource::variants).filter(|it| {
-            it.selector != new.selector
-                && old.is_none_or(|old| !Arc::ptr_eq(it, old))
+            it.selector() != new.selector()
+                && old.is_none_or(|old| !it.is(old))
                 && self.purges.standing(key, it) != Standing::Gone
         });
         all.extend(kept.cloned());
         resource::bound(&mut all, most, self.largest_resource);
-        self.cache.insert(key.into(), Resource::new(all));
+        self.insert(key, all);
         true
     }
 
+    fn insert(&self, key: &[u8], all: Vec<Stored>) {
+        self.cache.insert(self.hash(key), Resource::new(all));
+    }
+
     /// Takes one response out.
-    pub(crate) fn take_out(&self, key: &[u8], old: &Arc<Stored>) {
+    pub(crate) fn take_out(&self, old: &Stored) {
+        let key = old.key();
         let _writer = self.writer(key);
-        let Some(resource) = self.cache.peek(key) else {
+        let Some(resource) = self.peek(key) else {
             return;
         };
         let left: Vec<_> = resource
             .variants()
             .iter()
-            .filter(|it| !Arc::ptr_eq(it, old))
+            .filter(|it| !it.is(old))
             .cloned()
             .collect();
         if left.is_empty() {
-            self.cache.remove(key);
+            self.remove(key);
         } else if left.len() < resource.variants().len() {
-            self.cache.insert(key.into(), Resource::new(left));
+            self.insert(key, left);
         }
     }
 
@@ -180,15 +217,11 @@ impl Store {
         self.purges.note_url(label);
         match manner {
             Manner::Hard => {
-                self.cache.remove(url);
+                self.remove(url);
             }
             Manner::Soft => {
-                if let Some(resource) = self.cache.peek(url) {
-                    for it in resource.variants() {
-                        it.marks
-                            .softened
-                            .store(true, std::sync::atomic::Ordering::Relaxed);
-                    }
+                if let Some(resource) = self.peek(url) {
+                    resource.variants().iter().for_each(|it| it.soften());
                 }
             }
         }
@@ -196,7 +229,8 @@ impl Store {
     }
 
     pub(crate) fn remove(&self, key: &[u8]) {
-        self.cache.remove(key);
+        self.cache
+            .remove_if(&self.hash(key), |resource| resource.is_for(key));
     }
 
     pub(crate) fn purge_all(&self, manner: Manner) {
@@ -208,11 +242,9 @@ impl Store {
 
     /// Gives back the memory of what has been purged. Nothing of it is served, with or without this.
     pub(crate) fn sweep(&self) {
-        self.cache.retain(|key, resource| {
-            resource
-                .variants()
-                .iter()
-                .any(|it| self.purges.standing(key, it) != Standing::Gone)
+        self.cache.retain(|_, resource| {
+            let is_left = |it: &Stored| self.purges.standing(it.key(), it) != Standing::Gone;
+            resource.variants().iter().any(is_left)
         });
     }
 

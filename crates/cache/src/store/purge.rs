@@ -220,19 +220,19 @@ impl Purges {
     pub(super) fn forbids(&self, url: u64, key: &[u8], stored: &Stored) -> bool {
         let invalidated = self
             .recent_place(url)
-            .is_some_and(|it| it.load(Ordering::Acquire) > stored.marks.epoch);
+            .is_some_and(|it| it.load(Ordering::Acquire) > stored.checked());
         invalidated || self.standing(key, stored) == Standing::Gone
     }
 
     pub(crate) fn standing(&self, key: &[u8], stored: &Stored) -> Standing {
         let last = self.last.load(Ordering::Acquire);
-        if stored.marks.checked.load(Ordering::Relaxed) < last {
+        if stored.checked() < last {
             if self.is_gone(key, stored) {
                 return Standing::Gone;
             }
-            stored.marks.checked.fetch_max(last, Ordering::Relaxed);
+            stored.note_checked(last);
         }
-        if stored.marks.softened.load(Ordering::Relaxed) {
+        if stored.is_softened() {
             Standing::Soft
         } else {
             Standing::Good
@@ -241,16 +241,16 @@ impl Purges {
 
     /// Looks for purges that are about a response; notes it if it is to be stale.
     fn is_gone(&self, key: &[u8], stored: &Stored) -> bool {
-        let epoch = stored.marks.epoch;
+        let epoch = stored.checked();
         if self.all_hard.load(Ordering::Relaxed) > epoch {
             return true;
         }
         let mut soft = self.all_soft.load(Ordering::Relaxed) > epoch;
-        for label in &stored.labels {
-            if self.hard.is_after(*label, epoch) {
+        for label in stored.labels() {
+            if self.hard.is_after(label, epoch) {
                 return true;
             }
-            soft |= self.soft.is_after(*label, epoch);
+            soft |= self.soft.is_after(label, epoch);
         }
         let Some(parts) = Parts::of(key) else {
             return true;
@@ -265,7 +265,7 @@ impl Purges {
             }
         }
         if soft {
-            stored.marks.softened.store(true, Ordering::Relaxed);
+            stored.soften();
         }
         false
     }

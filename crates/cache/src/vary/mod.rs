@@ -7,30 +7,29 @@ use http::{HeaderMap, HeaderName};
 
 use crate::directives::syntax::members;
 use crate::policy::Policy;
+use crate::stored::LONGEST;
 
 /// More fields than this make a response that is not stored: each costs at every look-up.
 const MOST_FIELDS: usize = 16;
 
-/// What a response was selected by: the fields that its `Vary` names, and their values in the request. Most have none,
-/// and take no more than a pointer.
+/// What a response was selected by: the fields that its `Vary` names, and their values in the request. Nothing where
+/// it names none, as with most.
+///
+/// The names, sorted, in lower case, with a comma after each; a zero; and for each name what [`values`] writes. They
+/// are kept apart so that of many variants with the same names a request's values are worked out once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Selector(Option<Box<Selecting>>);
+pub(crate) struct Selector(Box<[u8]>);
 
-/// Names and values are kept apart, so that of many variants with the same names a request's values are worked out
-/// once.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Selecting {
-    /// Sorted, in lower case, with a comma after each.
-    names: Box<str>,
-    /// For each name, as [`values`] writes them.
-    values: Box<[u8]>,
-}
+/// A [`Selector`], wherever its bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SelectorRef<'a>(&'a [u8]);
 
 /// Why a response can have no selector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum VaryError {
     /// `*`, or what is no name: no request can be known to match.
     Anything,
+    /// There are too many names, or what the request has for them is too long.
     TooMany,
 }
 
@@ -65,23 +64,39 @@ impl Selector {
             joined.push(',');
         }
         let values = values(&joined, request, policy);
-        Ok(Self(Some(Box::new(Selecting {
-            names: joined.into(),
-            values: values.into(),
-        }))))
+        let bytes = [joined.as_bytes(), &[0], &values].concat();
+        if bytes.len() > LONGEST {
+            return Err(VaryError::TooMany);
+        }
+        Ok(Self(bytes.into()))
     }
 
-    pub(crate) fn size(&self) -> usize {
-        self.0.as_ref().map_or(0, |it| {
-            size_of::<Selecting>() + it.names.len() + it.values.len()
-        })
+    pub(crate) fn view(&self) -> SelectorRef<'_> {
+        SelectorRef(&self.0)
+    }
+}
+
+impl<'a> SelectorRef<'a> {
+    /// Of the bytes of another.
+    pub(crate) fn of(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Names and values; nothing where it has none.
+    fn parts(self) -> Option<(&'a str, &'a [u8])> {
+        let (names, values) = self.0.split_at_checked(memchr::memchr(0, self.0)?)?;
+        Some((std::str::from_utf8(names).ok()?, values.get(1..)?))
     }
 
     /// Adds the names and what a request has for them to `out`.
-    pub(crate) fn write_for(&self, request: &HeaderMap, policy: &Policy, out: &mut Vec<u8>) {
-        if let Some(selecting) = &self.0 {
-            out.extend_from_slice(selecting.names.as_bytes());
-            out.extend_from_slice(&values(&selecting.names, request, policy));
+    pub(crate) fn write_for(self, request: &HeaderMap, policy: &Policy, out: &mut Vec<u8>) {
+        if let Some((names, _)) = self.parts() {
+            out.extend_from_slice(names.as_bytes());
+            out.extend_from_slice(&values(names, request, policy));
         }
     }
 }
@@ -105,15 +120,15 @@ impl<'a> Matcher<'a> {
         }
     }
 
-    pub(crate) fn matches(&mut self, selector: &'a Selector) -> bool {
-        let Some(selecting) = &selector.0 else {
+    pub(crate) fn matches(&mut self, selector: SelectorRef<'a>) -> bool {
+        let Some((names, of_response)) = selector.parts() else {
             return true;
         };
-        if self.names != Some(&*selecting.names) {
-            self.values = values(&selecting.names, self.request, self.policy);
-            self.names = Some(&selecting.names);
+        if self.names != Some(names) {
+            self.values = values(names, self.request, self.policy);
+            self.names = Some(names);
         }
-        *self.values == *selecting.values
+        self.values == of_response
     }
 }
 
@@ -155,7 +170,7 @@ mod tests {
     fn matches(vary: &str, one: &[(&'static str, &str)], other: &[(&'static str, &str)]) -> bool {
         let policy = Policy::default();
         let selector = Selector::new(&map(&[("vary", vary)]), &map(one), &policy).unwrap();
-        Matcher::new(&map(other), &policy).matches(&selector)
+        Matcher::new(&map(other), &policy).matches(selector.view())
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Bodies on their way into the store.
 
-use std::sync::Arc;
-
 use crate::gateway::Gateway;
 use crate::{answer, fields};
 use cache::{Extra, Fill, KeyRecipe, Lookup, Request, Response, Times};
@@ -94,7 +92,7 @@ fn answers_share_the_memory_of_what_is_stored_even_when_it_is_evicted() {
     let Lookup::Hit(hit) = lookup else {
         panic!("{lookup:?}")
     };
-    assert!(Arc::ptr_eq(hit.stored(), &stored));
+    assert!(hit.stored().is(&stored));
     gateway
         .cache
         .purge(&cache::Purge::Everything, cache::Manner::Hard);

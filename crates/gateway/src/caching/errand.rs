@@ -1,6 +1,5 @@
 //! Asks the backend, and sees what has come of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use cache::{
@@ -71,7 +70,7 @@ pub(super) enum Reply {
     /// As the client gets it.
     Whole(Response<Body>),
     /// What is stored, and cookies that are for this client alone.
-    Stored(Arc<Stored>, Vec<HeaderValue>),
+    Stored(Stored, Vec<HeaderValue>),
     /// Its body is to be stored as it comes.
     Filling(response::Parts, Body, Fill),
 }
@@ -156,7 +155,7 @@ impl Errand<'_> {
     }
 
     /// The backend says that what is stored is right; none if it speaks of something else.
-    fn freshen(&self, headers: &HeaderMap, requested: Timestamp) -> Option<(Arc<Stored>, Report)> {
+    fn freshen(&self, headers: &HeaderMap, requested: Timestamp) -> Option<(Stored, Report)> {
         let stale = self.stale?;
         let target = self.view.target(self.routed);
         let request = self.view.request(self.routed, self.route, &target);
