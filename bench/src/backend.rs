@@ -33,8 +33,13 @@ enum State {
     Closing,
 }
 
+/// What lets the small answer be cached, by whoever asks for it, and what many a backend adds.
+const CACHEABLE: &str = "Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nCache-Control: public, max-age=2000000000\r\n\
+     ETag: \"5f0c9a7be1d24c55\"\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nX-Powered-By: bench\r\n";
+
 struct Answers {
     json: Vec<u8>,
+    cacheable: Vec<u8>,
     medium: Vec<u8>,
     large: Vec<u8>,
 }
@@ -42,9 +47,10 @@ struct Answers {
 /// Serves on `listen` until it is killed.
 pub(crate) fn run(listen: SocketAddr) -> io::Result<()> {
     let answers = Answers {
-        json: answer("application/json", JSON.as_bytes()),
-        medium: answer("application/octet-stream", &vec![b'm'; 16 * 1024]),
-        large: answer("application/octet-stream", &vec![b'l'; 1024 * 1024]),
+        json: answer("application/json", "", JSON.as_bytes()),
+        cacheable: answer("application/json", CACHEABLE, JSON.as_bytes()),
+        medium: answer("application/octet-stream", "", &vec![b'm'; 16 * 1024]),
+        large: answer("application/octet-stream", "", &vec![b'l'; 1024 * 1024]),
     };
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind(listen)?;
@@ -84,11 +90,12 @@ pub(crate) fn run(listen: SocketAddr) -> io::Result<()> {
     }
 }
 
-fn answer(kind: &str, body: &[u8]) -> Vec<u8> {
+fn answer(kind: &str, more: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    let mut answer =
-        format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n")
-            .into_bytes();
+    let mut answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{more}\r\n"
+    )
+    .into_bytes();
     answer.extend_from_slice(body);
     answer
 }
@@ -162,6 +169,7 @@ impl Connection {
             if self.body == 0 {
                 self.write.extend_from_slice(match request.size {
                     Size::Small => &answers.json,
+                    Size::Cacheable => &answers.cacheable,
                     Size::Medium => &answers.medium,
                     Size::Large => &answers.large,
                 });
@@ -188,6 +196,7 @@ impl Connection {
 
 enum Size {
     Small,
+    Cacheable,
     Medium,
     Large,
 }
@@ -218,6 +227,7 @@ impl Request {
             size: match parsed.path.unwrap_or_default().rsplit('/').next() {
                 Some("16k") => Size::Medium,
                 Some("1m") => Size::Large,
+                Some("cacheable") => Size::Cacheable,
                 _ => Size::Small,
             },
             length: field("content-length")

@@ -33,6 +33,7 @@ const GOALS: &[Goal] = &[
     goal(Scenario::Headers, "CPU ÷ floor", 1.12, Cost(Setup::Bare, Program::Floor, Setup::Bare)),
     goal(Scenario::Full, "CPU ÷ bare nginx", 1.00, Cost(Setup::Full, Program::Nginx, Setup::Bare)),
     goal(Scenario::Full, "CPU ÷ Envoy, full chain", 0.22, Cost(Setup::Full, Program::Envoy, Setup::Full)),
+    goal(Scenario::Cached, "CPU ÷ nginx, proxy_cache", 0.60, Cost(Setup::Cached, Program::Nginx, Setup::Cached)),
     goal(Scenario::Http2, "CPU ÷ nginx", 0.75, Cost(Setup::Bare, Program::Nginx, Setup::Bare)),
     goal(Scenario::DownloadLarge, "CPU ÷ nginx", 0.90, Cost(Setup::Bare, Program::Nginx, Setup::Bare)),
     goal(Scenario::UploadLarge, "CPU ÷ nginx", 0.90, Cost(Setup::Bare, Program::Nginx, Setup::Bare)),

@@ -6,7 +6,8 @@ use crate::load::{Exchange, FRAME, Load};
 use crate::programs::{Program, Setup};
 use crate::token::token;
 
-/// The path of all requests; `/16k` and `/1m` after it ask for larger answers.
+/// The path of all requests; `/16k` and `/1m` after it ask for larger answers, `/cacheable` for the small one with fields
+/// that let it be cached.
 pub(crate) const PATH: &str = "/api/users/42";
 const MEDIUM: usize = 16 * 1024;
 const LARGE: usize = 1024 * 1024;
@@ -23,6 +24,7 @@ pub(crate) enum Scenario {
     Small,
     Headers,
     Full,
+    Cached,
     #[value(name = "download-16k")]
     DownloadMedium,
     #[value(name = "download-1m")]
@@ -63,6 +65,7 @@ impl Scenario {
             Self::Small => "Small requests, keep-alive",
             Self::Headers => "12 headers and a JWT",
             Self::Full => "12 headers and a JWT, full chain",
+            Self::Cached => "12 headers and a JWT, full chain, from the cache",
             Self::DownloadMedium => "16 KiB answers",
             Self::DownloadLarge => "1 MiB answers",
             Self::UploadMedium => "16 KiB uploads",
@@ -82,6 +85,11 @@ impl Scenario {
             Self::Full => match program {
                 Program::Gateway | Program::Envoy => vec![Setup::Full],
                 Program::Nginx | Program::Floor => vec![Setup::Bare],
+                _ => Vec::new(),
+            },
+            // nginx has its cache and nothing else switched on.
+            Self::Cached => match program {
+                Program::Gateway | Program::Nginx => vec![Setup::Cached],
                 _ => Vec::new(),
             },
             Self::ManyRoutes => match program {
@@ -107,9 +115,11 @@ impl Scenario {
         };
         let get = |path: &str, fields: &[(String, String)]| request("GET", path, fields, 0);
         let (medium, large) = (format!("{PATH}/16k"), format!("{PATH}/1m"));
+        let cacheable = format!("{PATH}/cacheable");
         Ok(match self {
             Self::Small | Self::ManyRoutes => Work::Load(load(get(PATH, &[]), 64)),
             Self::Headers | Self::Full => Work::Load(load(get(PATH, &browser), 64)),
+            Self::Cached => Work::Load(load(get(&cacheable, &browser), 64)),
             Self::DownloadMedium => Work::Load(load(get(&medium, &[]), 32)),
             Self::DownloadLarge => Work::Load(load(get(&large, &[]), 8)),
             Self::UploadMedium => Work::Load(load(request("POST", PATH, &[], MEDIUM), 32)),

@@ -204,7 +204,7 @@ fn decoder<'a>(coding: &str, body: &'a [u8]) -> Box<dyn Read + 'a> {
 }
 
 /// All of it, which has an end.
-fn decode_whole(coding: &str, body: &[u8]) -> String {
+pub(crate) fn decode_whole(coding: &str, body: &[u8]) -> String {
     let mut text = String::new();
     decoder(coding, body).read_to_string(&mut text).unwrap();
     text

@@ -9,7 +9,7 @@ use super::{Setup, Site};
 use crate::token;
 
 pub(super) fn command(site: &Site, program: &Path) -> anyhow::Result<Command> {
-    let full = site.setup == Setup::Full;
+    let full = matches!(site.setup, Setup::Full | Setup::Cached);
     let routes: Vec<_> = site
         .routes()
         .iter()
@@ -24,6 +24,9 @@ pub(super) fn command(site: &Site, program: &Path) -> anyhow::Result<Command> {
                 route["rateLimit"] = json!({ "limit": 1_000_000_000, "window": "1m" });
                 route["cors"] = json!({ "origins": ["https://app.example.com"] });
                 route["ip"] = json!({ "allow": ["127.0.0.0/8", "::1"] });
+            }
+            if site.setup == Setup::Cached {
+                route["cacheable"] = json!(true);
             }
             route
         })

@@ -38,6 +38,8 @@ pub(crate) enum Setup {
     Bare,
     /// Twenty routes, a token to verify, an access log in a file, and all the rest of the chain that there is.
     Full,
+    /// The same, and answers are cached; of nginx the cache alone.
+    Cached,
     /// Ten thousand routes; nothing switched on.
     ManyRoutes,
 }
@@ -162,7 +164,7 @@ impl Site {
     fn routes(&self) -> Vec<String> {
         let count = match self.setup {
             Setup::Bare => return vec!["/".to_owned()],
-            Setup::Full => SOME,
+            Setup::Full | Setup::Cached => SOME,
             Setup::ManyRoutes => MANY,
         };
         (0..count).map(|index| route(index, count)).collect()

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use super::Site;
+use super::{Setup, Site};
 
 pub(super) fn command(site: &Site) -> anyhow::Result<Command> {
     let mut locations = String::new();
@@ -13,6 +13,14 @@ pub(super) fn command(site: &Site) -> anyhow::Result<Command> {
             "    location {path} {{ proxy_pass http://backend; }}"
         )?;
     }
+    let cache = if site.setup == Setup::Cached {
+        format!(
+            "proxy_cache_path {}/cache keys_zone=cache:10m; proxy_cache cache;",
+            site.folder.display()
+        )
+    } else {
+        String::new()
+    };
     let Site {
         backend,
         listen,
@@ -41,6 +49,7 @@ http {{
   proxy_request_buffering off;
   proxy_buffering on;
   proxy_max_temp_file_size 0;
+  {cache}
   map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
   proxy_set_header Connection $connection_upgrade;
   proxy_set_header Upgrade $http_upgrade;

@@ -47,7 +47,8 @@ pub(crate) fn rows(results: &[(Contender, Vec<Turn>)]) -> Vec<Row> {
             p99: median_time(turns, |turn| turn.load.p99),
             p999: median_time(turns, |turn| turn.load.p999),
             peak_memory: turns.iter().map(|turn| turn.peak_memory).max().unwrap_or(0),
-            to_nginx: ratio(results, turns, Program::Nginx, Setup::Bare),
+            to_nginx: ratio(results, turns, Program::Nginx, Setup::Bare)
+                .or_else(|| ratio(results, turns, Program::Nginx, Setup::Cached)),
             to_floor: ratio(results, turns, Program::Floor, Setup::Bare),
         })
         .collect()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::row::{Row, rows};
 use crate::measure::{Contender, Results};
-use crate::programs::Setup;
+use crate::programs::{Program, Setup};
 use crate::scenario::{IDLE_CONNECTIONS, Scenario};
 
 /// The table of one scenario, with its heading.
@@ -49,6 +49,8 @@ pub(crate) fn name(contender: Contender) -> String {
     match contender.setup {
         Setup::Bare => program.to_owned(),
         Setup::Full => format!("{program}, full chain"),
+        Setup::Cached if contender.program == Program::Nginx => format!("{program}, proxy_cache"),
+        Setup::Cached => format!("{program}, full chain"),
         Setup::ManyRoutes => format!("{program}, 10,000 routes"),
     }
 }

@@ -42,7 +42,7 @@ impl Cache {
     pub fn new(settings: Settings) -> Self {
         let store = Store::new(settings.capacity, settings.largest_body);
         let settings = Settings {
-            largest_body: settings.largest_body.min(store.largest_body()),
+            largest_body: store.largest_body(0),
             ..settings
         };
         Self(Arc::new(Inner {
@@ -61,6 +61,12 @@ impl Cache {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// Divides a capacity anew: so much of it is for the responses of each [`Policy::share`] from 1 on, and what is left
+    /// for all others. What does not fit any more goes at once.
+    pub fn set_capacity(&self, capacity: u64, shares: &[u64]) {
+        self.0.store.set_capacity(capacity, shares);
     }
 
     /// How much is stored.
@@ -88,7 +94,7 @@ impl Cache {
         }
         // Before what is stored is looked at: a purge in between must not be taken for an earlier one.
         let epoch = self.0.store.purges.epoch();
-        let resource = self.0.store.get(key.as_bytes());
+        let resource = self.0.store.get(policy.share, key.as_bytes());
         let resource = resource.as_ref();
         let found = resource.and_then(|it| self.select(key, it, request, policy));
         let verdict = found.map(|(stored, standing)| {
@@ -121,7 +127,7 @@ impl Cache {
                 ticket,
             }),
             _ => Lookup::Miss(Miss {
-                why: self.why_missed(key, resource),
+                why: self.why_missed(key, resource, policy),
                 ticket,
             }),
         }
@@ -147,7 +153,7 @@ impl Cache {
         })
     }
 
-    fn why_missed(&self, key: &Key, resource: Option<&Resource>) -> Forward {
+    fn why_missed(&self, key: &Key, resource: Option<&Resource>, policy: &Policy) -> Forward {
         let Some(resource) = resource else {
             return Forward::UriMiss;
         };
@@ -155,7 +161,7 @@ impl Cache {
         let is_gone = |it: &Stored| purges.standing(key.as_bytes(), it) == Standing::Gone;
         if resource.variants().iter().all(is_gone) {
             // Room for others.
-            self.0.store.remove(key.as_bytes());
+            self.0.store.remove(policy.share, key.as_bytes());
             return Forward::UriMiss;
         }
         Forward::VaryMiss
@@ -212,13 +218,23 @@ impl Cache {
         response: &Response<'_>,
         ticket: &Ticket,
     ) -> Result<Admission, Refusal> {
-        let admitted = admit(policy, key, request, response)?;
-        let largest_body = policy.largest_body.min(self.0.settings.largest_body);
-        if admitted.length.is_some_and(|it| it > largest_body) {
-            return Err(Refusal::TooLarge);
+        let largest_body = policy
+            .largest_body
+            .min(self.0.store.largest_body(policy.share));
+        let admitted = admit(policy, key, request, response).and_then(|admitted| {
+            let is_too_large = admitted.length.is_some_and(|it| it > largest_body);
+            if is_too_large {
+                Err(Refusal::TooLarge)
+            } else {
+                Ok(admitted)
+            }
+        });
+        if matches!(admitted, Err(Refusal::TooLarge)) {
+            self.0.store.note_too_large();
         }
         Ok(Admission {
-            admitted,
+            admitted: admitted?,
+            share: policy.share,
             labels: self.labels(key.as_bytes(), response)?,
             key: key.as_bytes().into(),
             epoch: ticket.epoch,

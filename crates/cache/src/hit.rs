@@ -9,7 +9,9 @@ use http::header::{
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::body::{Body, Content};
+use crate::cache::Cache;
 use crate::conditional::is_not_modified;
+use crate::forms::Forms;
 use crate::policy::Policy;
 use crate::range::Wanted;
 use crate::request::Request;
@@ -100,6 +102,12 @@ impl Hit {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.form == Form::Whole
+    }
+
+    /// Its body in other codings.
+    #[must_use]
+    pub fn forms(&self, cache: &Cache, policy: &Policy) -> Forms {
+        Forms::new(cache, policy.share, &self.stored)
     }
 
     /// Its age, in seconds.

@@ -43,6 +43,9 @@ pub struct Policy {
     pub largest_body: u64,
     /// The most responses that are stored for one key, told apart by `Vary`.
     pub most_variants: usize,
+    /// Which share of the memory its responses have, see [`Cache::set_capacity`](crate::Cache::set_capacity); 0 is the
+    /// common one.
+    pub share: usize,
 }
 
 impl Default for Policy {
@@ -62,6 +65,7 @@ impl Default for Policy {
             ignore_language_order: false,
             largest_body: 8 * 1024 * 1024,
             most_variants: 32,
+            share: 0,
         }
     }
 }

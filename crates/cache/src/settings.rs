@@ -3,7 +3,8 @@
 /// Bounds of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// The most bytes that are stored: keys, heads, bodies, and what is needed to find them.
+    /// The most bytes that are stored: keys, heads, bodies, and what is needed to find them. It can be changed, see
+    /// [`Cache::set_capacity`](crate::Cache::set_capacity).
     pub capacity: u64,
     /// The most bytes that the body of any response has that is to be stored. It is made smaller where the capacity
     /// would have no room for some of them.
@@ -27,7 +28,7 @@ impl Default for Settings {
 
 impl Settings {
     /// The most bytes of bodies that are arriving, on top of what is stored.
-    pub(crate) fn most_filling(&self) -> u64 {
-        (self.capacity / 4).max(self.largest_body)
+    pub(crate) fn most_filling(&self, capacity: u64) -> u64 {
+        (capacity / 4).max(self.largest_body)
     }
 }

@@ -64,7 +64,7 @@ impl Cache {
         ticket: &Ticket,
     ) -> Freshened {
         if !is_about(response.headers, stored.head()) {
-            self.inner().store.take_out(stored);
+            self.inner().store.take_out(policy.share, stored);
             return Freshened::Mismatch;
         }
         Freshened::Updated(self.update(key, request, stored, policy, response, ticket))
@@ -117,13 +117,15 @@ impl Cache {
             epoch: ticket.epoch,
             used: received,
             body: &stored.share().1,
+            forms: stored.forms(),
         }
         .store();
         let store = &self.inner().store;
         if may_be_stored {
-            store.put(&updated, Some(stored), policy.most_variants.max(1));
+            let most = policy.most_variants.max(1);
+            store.put(policy.share, &updated, Some(stored), most);
         } else if !request.has_credentials() {
-            store.take_out(stored);
+            store.take_out(policy.share, stored);
         }
         updated
     }
@@ -141,7 +143,7 @@ impl Cache {
         if *request.method != Method::HEAD || response.status != StatusCode::OK {
             return;
         }
-        let Some(resource) = self.inner().store.get(key.as_bytes()) else {
+        let Some(resource) = self.inner().store.get(policy.share, key.as_bytes()) else {
             return;
         };
         let mut matcher = Matcher::new(request.headers, policy);

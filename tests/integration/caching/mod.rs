@@ -1,8 +1,10 @@
 //! What is answered from the cache, and what never is.
 
 mod bodies;
+mod compressed;
 mod freshness;
 mod invalidation;
+mod memory;
 mod purging;
 mod separation;
 mod sharing;

@@ -33,6 +33,7 @@ pub struct Admission {
     pub(crate) epoch: u64,
     pub(crate) largest_body: u64,
     pub(crate) most_variants: usize,
+    pub(crate) share: usize,
     pub(crate) received: Timestamp,
 }
 
@@ -68,6 +69,7 @@ pub struct Fill {
     epoch: u64,
     largest_body: u64,
     most_variants: usize,
+    share: usize,
     received: Timestamp,
     /// What it has taken of the room that all fills share.
     reserved: u64,
@@ -205,6 +207,7 @@ impl Fill {
             epoch: admission.epoch,
             largest_body: admission.largest_body,
             most_variants: admission.most_variants,
+            share: admission.share,
             received: admission.received,
             reserved: 0,
             failed: None,
@@ -288,9 +291,13 @@ impl Fill {
             epoch: self.epoch,
             used: self.received,
             body: &Body::new(pieces),
+            forms: &[],
         }
         .store();
-        let is_stored = self.inner().store.put(&stored, None, self.most_variants);
+        let is_stored = self
+            .inner()
+            .store
+            .put(self.share, &stored, None, self.most_variants);
         self.end(Phase::Stored(stored.clone()));
         if is_stored {
             Ok(stored)
@@ -314,7 +321,7 @@ impl Fill {
         let inner = self.cache.inner();
         let before = inner.filling.fetch_add(more, Ordering::Relaxed);
         self.reserved += more;
-        if before + more > inner.settings.most_filling() {
+        if before + more > inner.settings.most_filling(inner.store.capacity()) {
             return Err(Abandoned::NoRoom);
         }
         Ok(())
@@ -323,6 +330,9 @@ impl Fill {
     /// It will not be stored. What is too large still goes to those who follow; what lies about its length does not.
     fn abandon(&mut self, why: Abandoned) {
         self.failed = Some(why);
+        if why == Abandoned::TooLarge {
+            self.inner().store.note_too_large();
+        }
         if why == Abandoned::BadLength {
             self.end(Phase::Broken);
             return;

@@ -1,72 +1,38 @@
 //! Stored responses by their keys, within a bound of bytes.
-//!
-//! What is evicted is `quick_cache`'s choice, by a policy close to S3-FIFO: what is asked for once passes through, what
-//! is asked for again stays. It was taken over `moka`, which needs three to five times as long for a hit (61 to 186 ns
-//! for one key, 199 to 1,003 ns for ten thousand in turn) and 200 bytes more for an entry (624 to 824, of which 492 are
-//! the entry's own), with fewer hits (54.5 to 50.7 % of requests by Zipf's law of which a fifth never comes again); and
-//! over `foyer`, which brings 79 crates, some of them in C, for a tier on disk that is not used here.
 
 mod purge;
 mod resource;
+mod share;
 
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
 use foldhash::quality::RandomState;
-use quick_cache::sync::Cache;
-use quick_cache::{OptionsBuilder, Weighter};
 
 use crate::key::Parts;
 use crate::stored::Stored;
 
 pub(crate) use purge::{Purges, Standing};
 pub(crate) use resource::Resource;
+use share::{Evicted, Share};
 
 /// Writers of one key take turns; those of different keys seldom meet.
 const STRIPES: usize = 64;
 
-/// What an entry takes besides its responses: its places in the table (15 bytes with the room that is kept to grow) and in
-/// the queue (40), and what the allocator keeps free between entries.
-const PER_KEY: u64 = 80;
-
-/// Keys lie in the responses only; here is what they are hashed to. Should two be the same in that, the later takes the
-/// place of the earlier, and neither is ever taken for the other.
 pub(crate) struct Store {
-    cache: Cache<u64, Resource, Weight, BuildHasherDefault<Hashed>>,
+    /// The first is of all that have none of their own.
+    shares: ArcSwap<Vec<Arc<Share>>>,
+    /// Changes of the shares follow each other.
+    resizing: Mutex<()>,
     writers: [Mutex<()>; STRIPES],
     hasher: RandomState,
     pub(crate) purges: Purges,
-    /// The most that the responses of one key take together.
-    largest_resource: u64,
-}
-
-#[derive(Clone)]
-struct Weight;
-
-impl Weighter<u64, Resource> for Weight {
-    fn weight(&self, _: &u64, resource: &Resource) -> u64 {
-        PER_KEY + resource.size()
-    }
-}
-
-/// Takes a number that has been hashed already.
-#[derive(Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
+    /// The largest body that there is to be room for.
+    largest_body: u64,
+    evicted: Arc<Evicted>,
+    too_large: AtomicU64,
 }
 
 /// What the store has.
@@ -78,6 +44,12 @@ pub struct Usage {
     pub bytes: u64,
     /// The most that they may take.
     pub capacity: u64,
+    /// How many keys have gone since the start because others needed the room.
+    pub evicted_keys: u64,
+    /// The memory that they took, in bytes.
+    pub evicted_bytes: u64,
+    /// How many responses have not been stored since the start because they were too large.
+    pub too_large: u64,
 }
 
 /// How a purge treats what it is about.
@@ -91,57 +63,67 @@ pub enum Manner {
 
 impl Store {
     pub(crate) fn new(capacity: u64, largest_body: u64) -> Self {
-        // A shard has to have room for some of the largest bodies, and there are enough when writers seldom meet.
-        let shards = (capacity / largest_body.max(1) / 4).clamp(1, 64);
-        let shards = usize::try_from(shards).unwrap_or(1);
-        // `ilog2` so that the number is not rounded up.
-        let shards = 1 << shards.ilog2();
-        // Some thousand bytes are an answer of usual size. This bounds how many keys are remembered after eviction.
-        let items = usize::try_from(capacity / 4096).unwrap_or(usize::MAX);
-        let mut options = OptionsBuilder::new();
-        options
-            .shards(shards)
-            .estimated_items_capacity(items.max(32 * shards))
-            .weight_capacity(capacity);
-        let hasher = RandomState::default();
-        let cache = match options.build() {
-            Ok(options) => {
-                Cache::with_options(options, Weight, Default::default(), Default::default())
-            }
-            // Both things that it asks for have been set.
-            Err(_) => Cache::with(
-                items,
-                capacity,
-                Weight,
-                Default::default(),
-                Default::default(),
-            ),
-        };
-        let largest_resource = cache.shard_capacity() / 2;
+        let evicted = Arc::<Evicted>::default();
+        let all = Share::new(capacity, largest_body, Arc::clone(&evicted));
         Self {
-            cache,
+            shares: ArcSwap::from_pointee(vec![Arc::new(all)]),
+            resizing: Mutex::default(),
             writers: std::array::from_fn(|_| Mutex::default()),
-            hasher,
+            hasher: RandomState::default(),
             purges: Purges::new(),
-            largest_resource,
+            largest_body,
+            evicted,
+            too_large: AtomicU64::new(0),
         }
     }
 
-    /// The most bytes that a body may have to be stored.
-    pub(crate) fn largest_body(&self) -> u64 {
+    /// Divides `capacity` anew: what `shares` leave of it is for all others. What does not fit any more goes at once.
+    pub(crate) fn set_capacity(&self, capacity: u64, shares: &[u64]) {
+        let _resizing = self.resizing.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = capacity.saturating_sub(shares.iter().sum());
+        let old = self.shares.load_full();
+        let shares = std::iter::once(&left).chain(shares);
+        let new = shares.enumerate().map(|(index, &capacity)| {
+            let Some(share) = old.get(index) else {
+                let evicted = Arc::clone(&self.evicted);
+                return Arc::new(Share::new(capacity, self.largest_body, evicted));
+            };
+            if share.capacity() != capacity {
+                share.set_capacity(capacity);
+            }
+            Arc::clone(share)
+        });
+        self.shares.store(Arc::new(new.collect()));
+    }
+
+    pub(crate) fn capacity(&self) -> u64 {
+        self.shares.load().iter().map(|it| it.capacity()).sum()
+    }
+
+    /// What a share has; of one that is not there any more, what the common one has.
+    fn of<T: Default>(&self, share: usize, ask: impl FnOnce(&Share) -> T) -> T {
+        let shares = self.shares.load();
+        let share = shares.get(share).or_else(|| shares.first());
+        share.map_or_else(T::default, |it| ask(it))
+    }
+
+    /// The most bytes that a body may have to be stored in a share.
+    pub(crate) fn largest_body(&self, share: usize) -> u64 {
+        let largest = self.of(share, Share::largest_resource);
         // An eighth for its head and the rest.
-        self.largest_resource - self.largest_resource / 8
+        self.largest_body.min(largest - largest / 8)
     }
 
-    pub(crate) fn get(&self, key: &[u8]) -> Option<Resource> {
-        let resource = self.cache.get(&self.hash(key));
-        resource.filter(|it| it.is_for(key))
+    pub(crate) fn note_too_large(&self) {
+        self.too_large.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The same, and that it was asked for does not count.
-    fn peek(&self, key: &[u8]) -> Option<Resource> {
-        let resource = self.cache.peek(&self.hash(key));
-        resource.filter(|it| it.is_for(key))
+    pub(crate) fn get(&self, share: usize, key: &[u8]) -> Option<Resource> {
+        self.of(share, |it| it.get(self.hash(key), key))
+    }
+
+    fn peek(&self, share: usize, key: &[u8]) -> Option<Resource> {
+        self.of(share, |it| it.peek(self.hash(key), key))
     }
 
     /// What key it is, in 64 bits that nobody outside can foresee.
@@ -159,7 +141,13 @@ impl Store {
 
     /// Stores a response next to the others of its key, instead of `old` and of the one that was selected by the same.
     /// Whether it was: not if a purge or an unsafe request has come between the request that it answers and now.
-    pub(crate) fn put(&self, new: &Stored, old: Option<&Stored>, most: usize) -> bool {
+    pub(crate) fn put(
+        &self,
+        share: usize,
+        new: &Stored,
+        old: Option<&Stored>,
+        most: usize,
+    ) -> bool {
         let key = new.key();
         let Some(parts) = Parts::of(key) else {
             return false;
@@ -172,7 +160,7 @@ impl Store {
         if self.purges.forbids(self.hash(parts.url), key, new) {
             return false;
         }
-        let others = self.peek(key);
+        let others = self.peek(share, key);
         let mut all = vec![new.clone()];
         let kept = others.iter().flat_map(Resource::variants).filter(|it| {
             it.selector() != new.selector()
@@ -180,20 +168,44 @@ impl Store {
                 && self.purges.standing(key, it) != Standing::Gone
         });
         all.extend(kept.cloned());
-        resource::bound(&mut all, most, self.largest_resource);
-        self.insert(key, all);
+        resource::bound(&mut all, most, self.of(share, Share::largest_resource));
+        self.insert(share, key, all);
         true
     }
 
-    fn insert(&self, key: &[u8], all: Vec<Stored>) {
-        self.cache.insert(self.hash(key), Resource::new(all));
+    fn insert(&self, share: usize, key: &[u8], all: Vec<Stored>) {
+        self.of(share, |it| it.insert(self.hash(key), Resource::new(all)));
+    }
+
+    /// Puts a response in the place of another that has the same head and body. Whether it did: not if that is not there
+    /// any more, or if there is no room.
+    pub(crate) fn replace(&self, share: usize, old: &Stored, new: &Stored) -> bool {
+        let key = old.key();
+        let _writer = self.writer(key);
+        let Some(resource) = self.peek(share, key) else {
+            return false;
+        };
+        let mut all = resource.variants().to_vec();
+        let Some(place) = all.iter_mut().find(|it| it.is(old)) else {
+            return false;
+        };
+        *place = new.clone();
+        if resource::size(&all) > self.of(share, Share::largest_resource) {
+            return false;
+        }
+        // What has come between the copy and the lock.
+        if old.is_softened() {
+            new.soften();
+        }
+        self.insert(share, key, all);
+        true
     }
 
     /// Takes one response out.
-    pub(crate) fn take_out(&self, old: &Stored) {
+    pub(crate) fn take_out(&self, share: usize, old: &Stored) {
         let key = old.key();
         let _writer = self.writer(key);
-        let Some(resource) = self.peek(key) else {
+        let Some(resource) = self.peek(share, key) else {
             return;
         };
         let left: Vec<_> = resource
@@ -203,9 +215,9 @@ impl Store {
             .cloned()
             .collect();
         if left.is_empty() {
-            self.remove(key);
+            self.remove(share, key);
         } else if left.len() < resource.variants().len() {
-            self.insert(key, left);
+            self.insert(share, key, left);
         }
     }
 
@@ -215,44 +227,47 @@ impl Store {
         let label = self.hash(url);
         let _writer = self.writer(url);
         self.purges.note_url(label);
-        match manner {
-            Manner::Hard => {
-                self.remove(url);
-            }
-            Manner::Soft => {
-                if let Some(resource) = self.peek(url) {
-                    resource.variants().iter().for_each(|it| it.soften());
+        for share in self.shares.load().iter() {
+            match manner {
+                Manner::Hard => share.remove(label, url),
+                Manner::Soft => {
+                    let resource = share.peek(label, url);
+                    let variants = resource.iter().flat_map(Resource::variants);
+                    variants.for_each(Stored::soften);
                 }
             }
         }
         self.purges.purge_extra(label, manner);
     }
 
-    pub(crate) fn remove(&self, key: &[u8]) {
-        self.cache
-            .remove_if(&self.hash(key), |resource| resource.is_for(key));
+    pub(crate) fn remove(&self, share: usize, key: &[u8]) {
+        self.of(share, |it| it.remove(self.hash(key), key));
     }
 
     pub(crate) fn purge_all(&self, manner: Manner) {
         self.purges.purge_all(manner);
         if manner == Manner::Hard {
-            self.cache.clear();
+            self.shares.load().iter().for_each(|it| it.clear());
         }
     }
 
     /// Gives back the memory of what has been purged. Nothing of it is served, with or without this.
     pub(crate) fn sweep(&self) {
-        self.cache.retain(|_, resource| {
-            let is_left = |it: &Stored| self.purges.standing(it.key(), it) != Standing::Gone;
-            resource.variants().iter().any(is_left)
-        });
+        let is_left = |it: &Stored| self.purges.standing(it.key(), it) != Standing::Gone;
+        for share in self.shares.load().iter() {
+            share.retain(|resource| resource.variants().iter().any(is_left));
+        }
     }
 
     pub(crate) fn usage(&self) -> Usage {
+        let shares = self.shares.load();
         Usage {
-            keys: self.cache.len(),
-            bytes: self.cache.weight(),
-            capacity: self.cache.capacity(),
+            keys: shares.iter().map(|it| it.len()).sum(),
+            bytes: shares.iter().map(|it| it.bytes()).sum(),
+            capacity: self.capacity(),
+            evicted_keys: self.evicted.keys.load(Ordering::Relaxed),
+            evicted_bytes: self.evicted.bytes.load(Ordering::Relaxed),
+            too_large: self.too_large.load(Ordering::Relaxed),
         }
     }
 }

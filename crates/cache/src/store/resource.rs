@@ -44,7 +44,7 @@ impl Resource {
     }
 }
 
-fn size(all: &[Stored]) -> u64 {
+pub(super) fn size(all: &[Stored]) -> u64 {
     all.iter().map(|it| it.size() as u64).sum()
 }
 

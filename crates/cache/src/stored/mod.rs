@@ -15,6 +15,7 @@ use triomphe::ThinArc;
 
 use crate::body::Body;
 use crate::conditional::Validators;
+use crate::forms::Form;
 use crate::freshness::Freshness;
 use crate::head::{Head, HeadRef};
 use crate::time::Timestamp;
@@ -40,10 +41,8 @@ impl Stored {
     /// How long its body is.
     #[must_use]
     pub fn body_length(&self) -> u64 {
-        match &self.fixed().apart {
-            Some(body) => body.length(),
-            None => self.inline_body().len() as u64,
-        }
+        self.body_apart()
+            .map_or(self.inline_body().len() as u64, Body::length)
     }
 
     /// What it can be validated by.
@@ -91,11 +90,40 @@ impl Stored {
     pub(crate) fn share(&self) -> (Head, Body) {
         let bytes = Bytes::from_owner(Owner(self.clone()));
         let head = Head::of_lines(self.fixed().status, shared(&bytes, self.fixed().head()));
-        let body = match &self.fixed().apart {
-            Some(body) => (**body).clone(),
+        let body = match self.body_apart() {
+            Some(body) => body.clone(),
             None => Body::new(vec![shared(&bytes, self.body_start()..bytes.len())]),
         };
         (head, body)
+    }
+
+    pub(crate) fn forms(&self) -> &[Form] {
+        let apart = self.fixed().apart.as_ref();
+        apart.map(|it| &*it.forms).unwrap_or_default()
+    }
+
+    /// The same with a form more, and all that purges have had to do with it.
+    pub(crate) fn with_form(&self, form: Form) -> Self {
+        // First: what a purge notes after this is looked for again.
+        let epoch = self.checked();
+        let mut forms = self.forms().to_vec();
+        forms.push(form);
+        let new = Record {
+            key: self.key(),
+            head: self.head(),
+            selector: self.selector(),
+            labels: &self.labels().collect::<Vec<_>>(),
+            freshness: self.freshness(),
+            epoch,
+            used: Timestamp::from_secs(self.last_used().into()),
+            body: &self.share().1,
+            forms: &forms,
+        }
+        .store();
+        if self.is_softened() {
+            new.soften();
+        }
+        new
     }
 
     /// Whether it is the very same, not one that is like it.
@@ -106,8 +134,7 @@ impl Stored {
 
     /// The memory that it takes, in bytes.
     pub(crate) fn size(&self) -> usize {
-        let apart = self.fixed().apart.as_ref();
-        let apart = apart.map_or(0, |body| allocated(size_of::<Body>()) + body.size());
+        let apart = self.fixed().apart.as_ref().map_or(0, |it| it.size());
         allocated(record::OVERHEAD + self.0.slice.len()) + apart
     }
 
@@ -117,6 +144,10 @@ impl Stored {
 
     fn body_start(&self) -> usize {
         self.fixed().labels(&self.0.slice).end
+    }
+
+    fn body_apart(&self) -> Option<&Body> {
+        self.fixed().apart.as_ref()?.body.as_ref()
     }
 
     fn inline_body(&self) -> &[u8] {

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use http::StatusCode;
 use triomphe::ThinArc;
 
-use super::Stored;
 use super::marks::coarse;
+use super::{Stored, allocated};
 use crate::body::Body;
+use crate::forms::Form;
 use crate::freshness::Freshness;
 use crate::head::HeadRef;
 use crate::time::Timestamp;
@@ -36,6 +37,7 @@ pub(crate) struct Record<'a> {
     pub(crate) epoch: u64,
     pub(crate) used: Timestamp,
     pub(crate) body: &'a Body,
+    pub(crate) forms: &'a [Form],
 }
 
 /// What all have. After it come, without anything between them: key, head, selector; the times for which it may be
@@ -45,8 +47,7 @@ pub(crate) struct Record<'a> {
 pub(super) struct Fixed {
     pub(super) received: Timestamp,
     pub(super) checked: AtomicU64,
-    /// A body that is not short.
-    pub(super) apart: Option<Box<Body>>,
+    pub(super) apart: Option<Box<Apart>>,
     pub(super) initial_age: u32,
     pub(super) lifetime: u32,
     pub(super) used: AtomicU32,
@@ -56,6 +57,13 @@ pub(super) struct Fixed {
     pub(super) status: StatusCode,
     pub(super) softened: AtomicBool,
     flags: u8,
+}
+
+/// What most have not.
+pub(super) struct Apart {
+    /// A body that is not short.
+    pub(super) body: Option<Body>,
+    pub(super) forms: Box<[Form]>,
 }
 
 const NO_CACHE: u8 = 1;
@@ -83,7 +91,12 @@ impl Record<'_> {
         let fixed = Fixed {
             received: freshness.received,
             checked: AtomicU64::new(self.epoch),
-            apart: (!is_inline).then(|| Box::new(self.body.clone())),
+            apart: (!is_inline || !self.forms.is_empty()).then(|| {
+                Box::new(Apart {
+                    body: (!is_inline).then(|| self.body.clone()),
+                    forms: self.forms.into(),
+                })
+            }),
             initial_age: freshness.initial_age,
             lifetime: freshness.lifetime,
             used: AtomicU32::new(coarse(self.used)),
@@ -127,6 +140,17 @@ impl Record<'_> {
             body.for_each(|piece| bytes.extend_from_slice(&piece));
         }
         bytes
+    }
+}
+
+impl Apart {
+    /// The memory that it takes, in bytes.
+    pub(super) fn size(&self) -> usize {
+        let forms = self.forms.iter().map(|it| it.body.size());
+        allocated(size_of::<Self>())
+            + allocated(size_of_val(&*self.forms))
+            + self.body.as_ref().map_or(0, Body::size)
+            + forms.sum::<usize>()
     }
 }
 
@@ -229,6 +253,7 @@ mod tests {
                 epoch: 9,
                 used: Timestamp::from_secs(5),
                 body: &Body::new(vec![Bytes::from(body.clone())]),
+                forms: &[],
             };
             let stored = record.store();
             prop_assert_eq!(stored.key(), &*key);

@@ -4,11 +4,13 @@
 mod bounds;
 mod checklist;
 mod fills;
+mod forms;
 mod gateway;
 mod invalidation;
 mod model;
 mod purges;
 mod revalidation;
+mod shares;
 mod sharing;
 mod threads;
 

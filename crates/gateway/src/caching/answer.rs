@@ -115,7 +115,7 @@ impl Caching {
             time,
         };
         let (result, mut report) = match asker.look(&body, entry) {
-            Looked::Answered(hit, report) => (Ok(from_hit(&hit)), report),
+            Looked::Answered(hit, report) => (Ok(asker.answer_of(&hit)), report),
             Looked::Refused => {
                 let status = Forward::UriMiss.cache_status();
                 let report = Report::new(
@@ -172,6 +172,16 @@ enum Looked {
 }
 
 impl Asker<'_> {
+    /// The answer that a hit is, with the compressed forms of it where these are of use.
+    fn answer_of(&self, hit: &Hit) -> Response<Body> {
+        let mut response = from_hit(hit);
+        if self.route.compression.is_some() && hit.is_whole() {
+            let forms = hit.forms(&self.caching.cache, self.policy);
+            response.extensions_mut().insert(forms);
+        }
+        response
+    }
+
     fn look(&self, body: &Body, entry: &Entry) -> Looked {
         let (routed, caching) = (self.routed, self.caching);
         let view = View::of(routed, self.route);
@@ -393,7 +403,7 @@ impl Asker<'_> {
                 *response.headers_mut() = headers;
                 return (Ok(response), report);
             }
-            Ok(Followed::Stored(hit)) => return (Ok(from_hit(&hit)), report),
+            Ok(Followed::Stored(hit)) => return (Ok(self.answer_of(&hit)), report),
             Ok(Followed::Failed) => {
                 let stale = errand.stale_reply(false, None);
                 if let Some(Fetched { reply, report }) = stale {
@@ -433,7 +443,7 @@ impl Asker<'_> {
             Reply::Stored(stored, cookies) => {
                 let target = view.target(self.routed);
                 let request = view.request(self.routed, self.route, &target);
-                let mut response = from_hit(&Hit::new(stored, &request, self.time.now()));
+                let mut response = self.answer_of(&Hit::new(stored, &request, self.time.now()));
                 for cookie in cookies {
                     response.headers_mut().append(SET_COOKIE, cookie);
                 }

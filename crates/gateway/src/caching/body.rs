@@ -16,17 +16,20 @@ type Next = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
 
 /// The answer that a hit is.
 pub(super) fn from_hit(hit: &Hit) -> Response<Body> {
-    hit.response().map(|mut content| {
-        let Some(first) = content.next() else {
-            return Body::empty();
-        };
-        if content.remaining() == 0 {
-            return Body::full(first);
-        }
-        Body::boxed(Pieces {
-            first: Some(first),
-            rest: content,
-        })
+    hit.response().map(stored_body)
+}
+
+/// A body that is stored.
+pub(crate) fn stored_body(mut content: Content) -> Body {
+    let Some(first) = content.next() else {
+        return Body::empty();
+    };
+    if content.remaining() == 0 {
+        return Body::full(first);
+    }
+    Body::boxed(Pieces {
+        first: Some(first),
+        rest: content,
     })
 }
 

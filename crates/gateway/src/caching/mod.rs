@@ -30,6 +30,7 @@ mod report;
 mod route;
 
 pub(crate) use answer::Caching;
+pub(crate) use body::stored_body;
 pub(crate) use errand::Now;
 pub(crate) use explanation::explain;
 pub(crate) use purge::{PurgeRequest, Purger};

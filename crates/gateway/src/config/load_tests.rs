@@ -287,6 +287,22 @@ fn mistakes_about_caching_are_told() {
         ),
         ("\"cache\": {\"maxObjectSize\": \"big\"}", "must be a size"),
         (
+            "\"cache\": {\"maxMemory\": \"big\"}",
+            "must be a size of at least 256KiB",
+        ),
+        (
+            "\"cache\": {\"maxMemory\": 1000}",
+            "must be a size of at least 256KiB",
+        ),
+        (
+            "\"cache\": {\"maxMemory\": \"0%\"}",
+            "must be a size of at least 256KiB",
+        ),
+        (
+            "\"cache\": {\"maxMemory\": \"100%\"}",
+            "262144 stay for those without",
+        ),
+        (
             "\"cache\": {\"key\": {\"query\": {}}}",
             "\"only\" or \"except\"",
         ),

@@ -9,6 +9,7 @@ mod document;
 mod duration;
 mod finding;
 mod load;
+mod memory;
 mod network;
 mod routes;
 mod schema;

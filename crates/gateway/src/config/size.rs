@@ -17,6 +17,14 @@ pub(super) fn parse(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
+/// The share of `whole` that `text` names, from 1% to 100%. None when it names none.
+pub(super) fn percent(text: &str, whole: u64) -> Option<u64> {
+    let percent: u64 = text.strip_suffix('%')?.trim_end().parse().ok()?;
+    let is_share = (1..=100).contains(&percent);
+    // In this order, which cannot overflow.
+    is_share.then(|| whole / 100 * percent + whole % 100 * percent / 100)
+}
+
 /// The bytes that a body may have, as `text` has it: a size, or "off" for any.
 pub(super) fn body_size(text: &str) -> Result<u64, String> {
     if text == "off" {
@@ -46,6 +54,16 @@ mod tests {
         }
         for text in ["", "MiB", "1.5MiB", "-1", "10MB", "99999999999999GiB"] {
             assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn shares_are_in_percent() {
+        assert_eq!(percent("25%", 1000), Some(250));
+        assert_eq!(percent("100 %", u64::MAX), Some(u64::MAX));
+        assert_eq!(percent("50%", 199), Some(99));
+        for text in ["", "%", "0%", "101%", "-1%", "1.5%", "25"] {
+            assert_eq!(percent(text, 1000), None, "{text}");
         }
     }
 

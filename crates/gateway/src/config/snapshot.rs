@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub upstreams: Box<[Upstream]>,
     /// By what routes make the keys of what they cache, each once; none where nothing is cached.
     pub(crate) cache_recipes: Box<[KeyRecipe]>,
+    /// Bytes of the cache that are set aside for routes, by [`cache::Policy::share`] from 1 on.
+    pub(crate) cache_shares: Box<[u64]>,
     /// All rate limits; routes have indices into them.
     pub rate_limits: RateLimits,
     /// How often requests have failed.

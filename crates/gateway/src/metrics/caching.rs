@@ -44,6 +44,26 @@ impl Collector for Caching {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
+        for (name, help, value) in [
+            (
+                "cache_evicted_entries",
+                "URLs of which what was cached has gone for want of room",
+                usage.evicted_keys,
+            ),
+            (
+                "cache_evicted_bytes",
+                "Memory that they took",
+                usage.evicted_bytes,
+            ),
+            (
+                "cache_too_large",
+                "Responses that were not cached because they were too large",
+                usage.too_large,
+            ),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+        }
         Ok(())
     }
 }

@@ -203,11 +203,13 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
 fn cache(settings: &Settings, snapshot: &Snapshot) -> Option<Cache> {
     let is_used = snapshot.routes.iter().any(|route| route.cache.is_some());
     is_used.then(|| {
-        Cache::new(cache::Settings {
+        let cache = Cache::new(cache::Settings {
             capacity: settings.cache_size,
             largest_body: settings.cache_max_object_size,
             ..cache::Settings::default()
-        })
+        });
+        cache.set_capacity(settings.cache_size, &snapshot.cache_shares);
+        cache
     })
 }
 

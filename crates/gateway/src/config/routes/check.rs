@@ -70,6 +70,8 @@ pub(super) enum CheckedDestination {
 pub(super) struct Shared<'a> {
     pub(super) settings: &'a Settings,
     pub(super) limits: Limits,
+    /// Bytes of the cache that are set aside for routes.
+    pub(super) cache_shares: Vec<u64>,
     pub(super) issuers: &'a Issuers,
     pub(super) upstreams: &'a Upstreams,
 }
@@ -162,7 +164,8 @@ impl Check<'_> {
                 self.warn(&[Step::Key("shadow"), Step::Index(index)], &message);
             }
         }
-        let cache = self.cache(&written, access.access.is_some(), settings);
+        let shares = &mut shared.cache_shares;
+        let cache = self.cache(&written, access.access.is_some(), settings, shares);
         let (Ok(path), true) = (path, self.findings.len() == before) else {
             return None;
         };

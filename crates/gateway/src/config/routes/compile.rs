@@ -59,6 +59,7 @@ pub(in crate::config) fn compile(
         upstreams: &upstreams,
         settings,
         limits: Limits::shared(document, &root, Redis::of(settings), &mut findings),
+        cache_shares: Vec::new(),
         issuers: &issuers,
     };
     for (index, value) in routes(&root).iter().enumerate() {
@@ -96,14 +97,17 @@ pub(in crate::config) fn compile(
             warnings.sort_by_key(|finding| finding.position);
             let authority = authority(credentials, &issuers, &checked);
             Ok(Compiled {
-                snapshot: assemble(
-                    router,
-                    checked,
-                    shared.limits,
-                    authority,
-                    upstreams,
-                    settings,
-                ),
+                snapshot: Snapshot {
+                    cache_shares: shared.cache_shares.into(),
+                    ..assemble(
+                        router,
+                        checked,
+                        shared.limits,
+                        authority,
+                        upstreams,
+                        settings,
+                    )
+                },
                 warnings,
             })
         }
@@ -241,6 +245,7 @@ fn assemble(
     }
     Snapshot {
         cache_recipes: recipes(&compiled),
+        cache_shares: Box::default(),
         tally: Tally::new(compiled.len()),
         router,
         routes: compiled.into(),

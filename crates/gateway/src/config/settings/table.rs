@@ -234,7 +234,7 @@ pub const SETTINGS: &[Setting] = &[
         CACHING,
         "CACHE_SIZE",
         "64MiB",
-        "Memory for what is cached, 1MiB to 1024GiB; what is arriving may take a quarter of it more",
+        "Memory for what is cached, 1MiB to 1024GiB, or a share such as 25% of what the machine or the cgroup has; what is arriving may take a quarter of it more",
     ),
     setting(
         CACHING,

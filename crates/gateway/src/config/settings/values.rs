@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{AccessLog, AccessLogFormat, AdminToken, LogFormat, RedisServer, Secret};
 use crate::config::network::network;
-use crate::config::{duration as time, size};
+use crate::config::{duration as time, memory, size};
 use crate::middleware::cors::Cors;
 use crate::middleware::origins::{OriginPattern, Origins};
 use crate::middleware::rate_limit::RateLimitFields;
@@ -211,9 +211,18 @@ pub(super) fn size(text: &str) -> Parsed<usize> {
         .ok_or_else(|| ALLOWED.to_owned())
 }
 
+/// Bytes with a unit, or a share of what memory there is.
 pub(super) fn cache_size(text: &str) -> Parsed<u64> {
-    let size = size::parse(text).filter(|size| (1 << 20..=1 << 40).contains(size));
-    size.ok_or_else(|| "must be a size from 1MiB to 1024GiB, such as 64MiB or 2GiB".to_owned())
+    const ALLOWED: &str = "must be a size from 1MiB to 1024GiB, such as 64MiB or 2GiB, or a share of the memory from 1% to 90%, such as 25%";
+    let size = if text.ends_with('%') {
+        let memory = memory::available()
+            .ok_or("must be a size such as 64MiB: how much memory there is cannot be found out")?;
+        size::percent(text, memory).filter(|size| *size <= memory / 10 * 9)
+    } else {
+        size::parse(text)
+    };
+    size.filter(|size| (1 << 20..=1 << 40).contains(size))
+        .ok_or_else(|| ALLOWED.to_owned())
 }
 
 pub(super) fn object_size(text: &str) -> Parsed<u64> {

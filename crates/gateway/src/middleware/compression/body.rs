@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use cache::Forms;
 use http::HeaderMap;
 use http_body::Frame;
 use wire::{Body, BodyError};
@@ -51,14 +52,37 @@ struct Compressed {
     /// Something has been taken in that the client cannot decode yet.
     unflushed: bool,
     trailers: Option<HeaderMap>,
+    /// Where the whole is to be kept.
+    copy: Option<Copy>,
     _place: Place,
 }
 
-/// `body`, encoded.
+/// What has been encoded of a body that is cached.
+struct Copy {
+    forms: Forms,
+    coding: Coding,
+    pieces: Vec<Bytes>,
+    length: u64,
+}
+
+impl Copy {
+    /// Adds what has been encoded; none any more where the whole is not worth to be kept.
+    fn add(mut self, piece: &Bytes) -> Option<Self> {
+        self.length += piece.len() as u64;
+        self.pieces.push(piece.clone());
+        (self.length <= self.forms.largest()).then_some(self)
+    }
+
+    fn keep(&self) {
+        self.forms.keep(self.coding.name(), &self.pieces);
+    }
+}
+
+/// `body`, encoded. If it is one that is cached, so is its encoded form.
 ///
 /// # Errors
 /// The body as it was, where there is no memory for it.
-pub(super) fn compressed(body: Body, coding: Coding) -> Result<Body, Body> {
+pub(super) fn compressed(body: Body, coding: Coding, forms: Option<Forms>) -> Result<Body, Body> {
     let Some(place) = Place::take() else {
         return Err(body);
     };
@@ -68,6 +92,12 @@ pub(super) fn compressed(body: Body, coding: Coding) -> Result<Body, Body> {
             encoder: Some(encoder),
             unflushed: false,
             trailers: None,
+            copy: forms.map(|forms| Copy {
+                forms,
+                coding,
+                pieces: Vec::new(),
+                length: 0,
+            }),
             _place: place,
         })),
         Err(_) => Err(body),
@@ -80,7 +110,13 @@ impl Compressed {
     /// Hands on what has been encoded; none where that is nothing.
     fn encoded(&mut self) -> Option<Next> {
         let encoded = self.encoder.as_mut()?.take();
-        (!encoded.is_empty()).then(|| Poll::Ready(Some(Ok(Frame::data(encoded.into())))))
+        (!encoded.is_empty()).then(|| self.hand_on(encoded))
+    }
+
+    fn hand_on(&mut self, encoded: Vec<u8>) -> Next {
+        let encoded = Bytes::from(encoded);
+        self.copy = self.copy.take().and_then(|it| it.add(&encoded));
+        Poll::Ready(Some(Ok(Frame::data(encoded))))
     }
 
     /// The backend has paused: what has come so far is not held back.
@@ -99,10 +135,17 @@ impl Compressed {
             return Poll::Ready(None);
         };
         match encoder.finish() {
-            Ok(rest) if rest.is_empty() => {
-                Poll::Ready(self.trailers.take().map(|it| Ok(Frame::trailers(it))))
+            Ok(rest) => {
+                let next = if rest.is_empty() {
+                    Poll::Ready(self.trailers.take().map(|it| Ok(Frame::trailers(it))))
+                } else {
+                    self.hand_on(rest)
+                };
+                if let Some(copy) = self.copy.take() {
+                    copy.keep();
+                }
+                next
             }
-            Ok(rest) => Poll::Ready(Some(Ok(Frame::data(rest.into())))),
             Err(error) => failed(&error),
         }
     }

@@ -2,12 +2,14 @@
 //!
 //! Off unless it is switched on: an answer that holds a secret beside something that an attacker chooses tells of the
 //! secret by its size (BREACH). What is compressed is text that is worth it, and what nobody has compressed before; it
-//! streams as it comes, and what has come is sent on whenever the backend pauses.
+//! streams as it comes, and what has come is sent on whenever the backend pauses. What comes from the cache is compressed
+//! once for each coding, and cached in that form as well.
 
 mod body;
 mod coding;
 mod negotiation;
 
+use cache::Forms;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_TYPE, ETAG, IF_NONE_MATCH,
@@ -19,6 +21,7 @@ use self::body::compressed;
 use self::coding::Coding;
 use self::negotiation::accepted;
 use super::vary;
+use crate::caching::stored_body;
 
 /// What answers depend on.
 const FIELD: &str = "Accept-Encoding";
@@ -107,7 +110,14 @@ fn compress(
         describe(&mut head.headers, coding);
         return Response::from_parts(head, body);
     }
-    match compressed(body, coding) {
+    let forms = head.extensions.remove::<Forms>();
+    if let Some(content) = forms.as_ref().and_then(|it| it.get(coding.name())) {
+        describe(&mut head.headers, coding);
+        let length = HeaderValue::from(content.remaining());
+        head.headers.insert(CONTENT_LENGTH, length);
+        return Response::from_parts(head, stored_body(content));
+    }
+    match compressed(body, coding, forms) {
         Ok(body) => {
             describe(&mut head.headers, coding);
             Response::from_parts(head, body)

@@ -14,6 +14,8 @@ use crate::config::{Settings, size};
 
 const CACHE: Step<'static> = Step::Key("cache");
 const KEY: Step<'static> = Step::Key("key");
+/// With less, hardly anything could be stored.
+const LEAST_SHARE: u64 = 256 * 1024;
 /// As for CACHE_TTL.
 const LONGEST: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
@@ -24,6 +26,7 @@ impl Check<'_> {
         written: &Route,
         knows_clients: bool,
         settings: &Settings,
+        shares: &mut Vec<u64>,
     ) -> Option<RouteCache> {
         if written.cacheable == Some(false) && written.cache.is_some() {
             let message = "\"cacheable\": false and \"cache\" stand together; use one of the two";
@@ -36,7 +39,10 @@ impl Check<'_> {
             let message = "\"consumer\" and \"claims\" tell apart clients that are known, which needs \"requireAuth\": true";
             self.say(&[CACHE, KEY], message);
         }
-        let policy = self.policy(cache, settings);
+        let policy = Policy {
+            share: self.share(cache, settings, shares),
+            ..self.policy(cache, settings)
+        };
         if !written.is_cached() || !settings.enable_caching {
             return None;
         }
@@ -141,6 +147,34 @@ impl Check<'_> {
             self.say(at, message);
         }
         time
+    }
+
+    /// Which share of the memory the route has; 0 is that of all that have none of their own.
+    fn share(&mut self, cache: &Cache, settings: &Settings, shares: &mut Vec<u64>) -> usize {
+        let whole = settings.cache_size;
+        let bytes = match &cache.max_memory {
+            None => return 0,
+            Some(Size::Bytes(bytes)) => Some(*bytes),
+            Some(Size::Text(text)) => size::percent(text, whole).or_else(|| size::parse(text)),
+        };
+        let at = [CACHE, Step::Key("maxMemory")];
+        let Some(bytes) = bytes.filter(|bytes| *bytes >= LEAST_SHARE) else {
+            let message = "must be a size of at least 256KiB such as \"16MiB\", or a share of CACHE_SIZE such as \"25%\"";
+            self.say(&at, message);
+            return 0;
+        };
+        let others: u64 = shares.iter().sum();
+        let left = whole.saturating_sub(LEAST_SHARE).saturating_sub(others);
+        if bytes > left {
+            let message = format!(
+                "takes {bytes} bytes, and of CACHE_SIZE ({whole} bytes) there are {left} for it: the routes before it take {others}, and \
+                 {LEAST_SHARE} stay for those without a \"maxMemory\"; give it less, or make CACHE_SIZE larger"
+            );
+            self.say(&at, &message);
+            return 0;
+        }
+        shares.push(bytes);
+        shares.len()
     }
 
     fn largest_body(&mut self, cache: &Cache, settings: &Settings) -> u64 {

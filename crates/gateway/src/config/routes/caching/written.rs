@@ -32,6 +32,9 @@ pub(in crate::config::routes) struct Cache {
     pub(super) stale_if_error: Option<Period>,
     /// The largest body that is cached: bytes, or a text such as "1MiB"; CACHE_MAX_OBJECT_SIZE where none is given.
     pub(super) max_object_size: Option<Size>,
+    /// Memory that is set aside for the responses of the route, of that of CACHE_SIZE: bytes, or a text such as "16MiB" or
+    /// "25%". They take no more, and nothing else takes it from them.
+    pub(super) max_memory: Option<Size>,
     /// Whether Cache-Control and Pragma of clients count; true where it is not given.
     pub(super) client_directives: Option<bool>,
     /// Answers have X-Cache: HIT or MISS.
