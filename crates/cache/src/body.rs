@@ -36,6 +36,14 @@ impl Body {
         Self { pieces, length }
     }
 
+    /// A body in one piece.
+    pub(crate) fn one(piece: Bytes) -> Self {
+        Self {
+            length: piece.len() as u64,
+            pieces: Pieces::One(piece),
+        }
+    }
+
     pub(crate) fn length(&self) -> u64 {
         self.length
     }

@@ -92,7 +92,7 @@ impl Stored {
         let head = Head::of_lines(self.fixed().status, shared(&bytes, self.fixed().head()));
         let body = match self.body_apart() {
             Some(body) => body.clone(),
-            None => Body::new(vec![shared(&bytes, self.body_start()..bytes.len())]),
+            None => Body::one(shared(&bytes, self.body_start()..bytes.len())),
         };
         (head, body)
     }
