@@ -1,7 +1,7 @@
 //! What is cached is compressed once, and cached in that form as well.
 
 use serde_json::{Value, json};
-use testkit::{Backend, Gateway, Message};
+use testkit::{ADMIN_FIELD, Backend, Gateway, Message};
 
 use super::{answer, get, send, status, with};
 use crate::compression::decode_whole;
@@ -151,7 +151,7 @@ async fn send_purge(gateway: &Gateway) -> Message {
     let length = body.len();
     client
         .send(format!(
-            "POST /cache/purge HTTP/1.1\r\nHost: admin\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            "POST /cache/purge HTTP/1.1\r\nHost: admin\r\n{ADMIN_FIELD}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         ))
         .await;
     client.response().await

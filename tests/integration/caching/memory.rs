@@ -11,7 +11,7 @@ const FIELDS: &str = "Content-Type: application/json; charset=utf-8\r\nCache-Con
 /// Sent at once.
 const BATCH: usize = 50;
 
-/// Bodies of 300 to 500 bytes, by the number in the path.
+/// Bodies of 400 to 600 bytes, by the number in the path.
 async fn backend() -> Backend {
     super::backend(|request, _| {
         let number: usize = request.target()[1..].parse().unwrap();
@@ -21,7 +21,7 @@ async fn backend() -> Backend {
 }
 
 fn length(number: usize) -> usize {
-    300 + number * 7_919 % 201
+    400 + number * 7_919 % 201
 }
 
 /// Asks for so many things, one after the other; what keys, heads and bodies come to.
@@ -39,7 +39,7 @@ async fn fill(gateway: &Gateway, numbers: std::ops::Range<usize>) -> usize {
             let answer = client.response().await;
             assert_eq!(answer.body.len(), length(*number));
             let key = "http://localhost/cached".len() + number.to_string().len();
-            let added = "Content-Length: 400\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
+            let added = "Content-Length: 500\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
             bytes += key + FIELDS.len() + added.len() + answer.body.len();
         }
     }
