@@ -115,6 +115,7 @@ impl Cache {
                     why,
                     meanwhile,
                     on_error,
+                    when_disconnected,
                 },
             )) => Lookup::Stale(Stale {
                 stored: stored.clone(),
@@ -124,6 +125,7 @@ impl Cache {
                 },
                 meanwhile,
                 on_error,
+                when_disconnected,
                 ticket,
             }),
             _ => Lookup::Miss(Miss {

@@ -28,6 +28,8 @@ pub(crate) struct Freshness {
     /// For how many seconds, once stale, it may be served while it is revalidated, and if that fails.
     pub(crate) stale_while_revalidate: u32,
     pub(crate) stale_if_error: u32,
+    /// The same if there is no way to the backend; never less.
+    pub(crate) stale_if_disconnected: u32,
     /// It must be validated each time.
     pub(crate) no_cache: bool,
     /// It must never be served stale.
@@ -81,6 +83,10 @@ impl Freshness {
             stale_if_error: window(
                 directives.stale_if_error.map(|it| it.valid()),
                 policy.stale_if_error,
+            ),
+            stale_if_disconnected: window(
+                directives.stale_if_error.map(|it| it.valid()),
+                policy.stale_if_error.max(policy.stale_if_disconnected),
             ),
             no_cache: directives.no_cache == Scope::Everything,
             forbids_stale,

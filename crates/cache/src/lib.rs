@@ -127,7 +127,7 @@ pub use head::{Head, HeadRef};
 pub use hit::Hit;
 pub use invalidate::invalidates;
 pub use key::{Extra, Key, KeyRecipe, QueryParameters, Target};
-pub use lookup::{Lookup, Miss, Stale, Ticket};
+pub use lookup::{Failure, Lookup, Miss, Stale, Ticket};
 pub use policy::Policy;
 pub use request::Request;
 pub use settings::Settings;

@@ -1,8 +1,10 @@
 //! What the cache says to a request.
 
+use std::time::Duration;
+
 use crate::cache::Cache;
 use crate::conditional::Validators;
-use crate::fill::Joined;
+use crate::fill::{Follower, Joined, Leader};
 use crate::hit::Hit;
 use crate::status::{CacheStatus, Forward};
 use crate::stored::Stored;
@@ -23,6 +25,16 @@ pub enum Lookup {
     OnlyIfCached,
 }
 
+/// How a backend has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// It has been asked, and has not answered as it should: not at all, not in time, or as
+    /// [`is_failure`](crate::is_failure) says.
+    Error,
+    /// There is no way to it: it cannot be connected to, or closes the connection instead of answering.
+    Disconnected,
+}
+
 /// A request that goes to the backend, for an answer that may be stored.
 #[derive(Debug)]
 pub struct Miss {
@@ -37,6 +49,7 @@ pub struct Stale {
     pub(crate) why: Forward,
     pub(crate) meanwhile: bool,
     pub(crate) on_error: bool,
+    pub(crate) when_disconnected: bool,
     pub(crate) ticket: Ticket,
 }
 
@@ -90,11 +103,13 @@ impl Stale {
         self.meanwhile
     }
 
-    /// Whether it may be served if the backend cannot be reached or answers as [`is_failure`](crate::is_failure) says
-    /// (RFC 5861 §4).
+    /// Whether it may be served if the backend fails in this way (RFC 5861 §4, RFC 9111 §4.2.4).
     #[must_use]
-    pub fn serves_on_error(&self) -> bool {
-        self.on_error
+    pub fn serves_on(&self, failure: Failure) -> bool {
+        match failure {
+            Failure::Error => self.on_error,
+            Failure::Disconnected => self.when_disconnected,
+        }
     }
 
     /// To be handed over with the answer.
@@ -111,6 +126,24 @@ impl Ticket {
         match &self.name {
             Some(name) => Joined::board(cache, name, self.url, self.epoch, now),
             None => Joined::Alone,
+        }
+    }
+
+    /// Goes for those who wait, `follower` among them, because nothing has come of those who went before. Of all that
+    /// ask, one does in each `patience`; the others wait on.
+    ///
+    /// # Errors
+    /// Somebody has gone a shorter while ago, or the wait is over: the follower.
+    pub fn relieve(
+        &self,
+        cache: &Cache,
+        follower: Follower,
+        patience: Duration,
+        now: Timestamp,
+    ) -> Result<Leader, Follower> {
+        match &self.name {
+            Some(name) => Leader::relieving(cache, name, follower, patience, now),
+            None => Err(follower),
         }
     }
 }

@@ -32,6 +32,9 @@ pub struct Policy {
     pub stale_while_revalidate: Duration,
     /// How long a stale response is served when the backend fails, if the response does not say so (RFC 5861 §4).
     pub stale_if_error: Duration,
+    /// How long a stale response is served when the backend cannot be reached, if the response does not say so: a cache
+    /// that is disconnected may do so unasked (RFC 9111 §4.2.4). Where `stale_if_error` is longer, that counts.
+    pub stale_if_disconnected: Duration,
     /// Whether requests have a say: `Cache-Control` and `Pragma` of clients.
     pub honour_requests: bool,
     /// Fields that stand instead of `Cache-Control`, in this order (RFC 9213).
@@ -60,6 +63,7 @@ impl Default for Policy {
             isolated: false,
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
+            stale_if_disconnected: Duration::ZERO,
             honour_requests: true,
             targeted: vec![HeaderName::from_static("cdn-cache-control")],
             ignore_language_order: false,

@@ -18,6 +18,8 @@ pub(crate) enum Verdict {
         meanwhile: bool,
         /// It may be served if the backend fails.
         on_error: bool,
+        /// It may be served if there is no way to the backend.
+        when_disconnected: bool,
     },
 }
 
@@ -63,10 +65,13 @@ pub(crate) fn judge(
     let on_error = freshness
         .stale_if_error
         .max(request.stale_if_error.unwrap_or(0));
+    let on_error = stale_allowed && within(on_error);
     Verdict::Validate {
         why,
         meanwhile: stale_allowed && !wishes_new && within(freshness.stale_while_revalidate),
-        on_error: stale_allowed && within(on_error),
+        on_error,
+        when_disconnected: on_error
+            || (stale_allowed && !wishes_new && within(freshness.stale_if_disconnected)),
     }
 }
 
@@ -104,6 +109,16 @@ mod tests {
 
     /// What is done after so many seconds with a response to a request.
     fn after(seconds: u64, response: &str, request: &str, softened: bool) -> Verdict {
+        under(&Policy::default(), seconds, response, request, softened)
+    }
+
+    fn under(
+        policy: &Policy,
+        seconds: u64,
+        response: &str,
+        request: &str,
+        softened: bool,
+    ) -> Verdict {
         let headers_of_response = headers(response);
         let directives = ResponseDirectives::read(&headers_of_response, &[]);
         let times = Times {
@@ -111,8 +126,7 @@ mod tests {
             received: START,
         };
         let lifetime = Lifetime::Explicit(directives.seconds_fresh().unwrap_or(0));
-        let policy = Policy::default();
-        let freshness = Freshness::new(&directives, &headers_of_response, lifetime, &policy, times);
+        let freshness = Freshness::new(&directives, &headers_of_response, lifetime, policy, times);
         let request = RequestDirectives::read(&headers(request));
         let now = START.after(Duration::from_secs(seconds));
         judge(&freshness, softened, &request, now)
@@ -123,6 +137,7 @@ mod tests {
             why,
             meanwhile,
             on_error,
+            when_disconnected: on_error,
         }
     }
 
@@ -203,6 +218,42 @@ mod tests {
             validate(Why::Stale, true, true),
             "purged softly"
         );
+    }
+
+    #[test]
+    fn a_cache_that_is_disconnected_has_a_window_of_its_own() {
+        let policy = Policy {
+            stale_if_disconnected: Duration::from_secs(60),
+            ..Policy::default()
+        };
+        for (seconds, response, request, expected) in [
+            (70, "max-age=10", "x", (false, true)),
+            (71, "max-age=10", "x", (false, false)),
+            (11, "max-age=10", "no-cache", (false, false)),
+            (11, "max-age=10", "max-age=0", (false, false)),
+            (70, "max-age=10, must-revalidate", "x", (false, false)),
+            (70, "max-age=10, proxy-revalidate", "x", (false, false)),
+            (70, "s-maxage=10", "x", (false, false)),
+            (70, "max-age=10, no-cache", "x", (false, false)),
+            (11, "max-age=10, stale-if-error=0", "x", (false, false)),
+            (15, "max-age=10, stale-if-error=5", "x", (true, true)),
+            (16, "max-age=10, stale-if-error=5", "x", (false, false)),
+            (90, "max-age=10", "stale-if-error=80", (true, true)),
+        ] {
+            let Verdict::Validate {
+                on_error,
+                when_disconnected,
+                ..
+            } = under(&policy, seconds, response, request, false)
+            else {
+                panic!("{response}; {request}");
+            };
+            assert_eq!(
+                (on_error, when_disconnected),
+                expected,
+                "{response}; {request}; {seconds}"
+            );
+        }
     }
 
     #[test]

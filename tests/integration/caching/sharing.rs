@@ -163,6 +163,26 @@ async fn those_who_wait_for_what_cannot_be_shared_go_by_themselves() {
 }
 
 #[tokio::test]
+async fn of_those_who_wait_for_one_that_hangs_another_goes_after_five_seconds() {
+    let backend = Backend::scripted(|mut connection| async move {
+        while connection.request().await.is_some() {
+            if connection.number > 0 {
+                let body = connection.number.to_string();
+                connection.send(answer("200 OK", "", &body)).await;
+            }
+        }
+    })
+    .await;
+    let gateway = with(cached(&backend.url())).start().await;
+    let mut first = gateway.client().await;
+    first.request("GET", "/", &[]).await;
+    backend.wait_for_requests(1).await;
+    let all = join_all((0..MANY).map(|_| get(&gateway, "/", &[]))).await;
+    assert!(all.iter().all(|answer| answer.text() == "1"));
+    assert_eq!(backend.requests().len(), 2);
+}
+
+#[tokio::test]
 async fn those_who_wait_for_a_failing_backend_get_what_is_stale() {
     let (backend, open) = held("Cache-Control: max-age=1\r\nAge: 10\r\nETag: \"1\"\r\n").await;
     open.send(true).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use testkit::{Backend, Gateway, within};
 
-use super::{DEAD, answer, backend, cached_as, end, get, numbering, status, with};
+use super::{DEAD, answer, backend, cached_as, end, get, in_front_of, numbering, status, with};
 use crate::assert_problem;
 
 /// Stale as soon as it is stored.
@@ -137,7 +137,7 @@ async fn a_dead_backend_is_stood_in_for_where_response_or_route_allow_it() {
     for (fields, cache, served) in [
         (allowing, json!({}), true),
         (OLD, json!({ "staleIfError": 100 }), true),
-        (OLD, json!({}), false),
+        (OLD, json!({ "staleIfError": 0 }), false),
         (refusing, json!({ "staleIfError": 100 }), false),
     ] {
         let backend = numbering(fields).await;
@@ -151,6 +151,123 @@ async fn a_dead_backend_is_stood_in_for_where_response_or_route_allow_it() {
             assert!([502, 504].contains(&answer.status()), "{fields} {answer:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn who_says_nothing_gets_what_is_stale_for_a_minute_while_the_backend_is_not_there() {
+    let lasting = "Cache-Control: max-age=1\r\nETag: \"1\"\r\nAge: ";
+    for (fields, served) in [
+        (format!("{lasting}40\r\n"), true),
+        (format!("{lasting}70\r\n"), false),
+        (
+            OLD.replace("max-age=1", "max-age=1, stale-if-error=0"),
+            false,
+        ),
+        (
+            OLD.replace("max-age=1", "max-age=1, must-revalidate"),
+            false,
+        ),
+        (
+            OLD.replace("max-age=1", "max-age=1, proxy-revalidate"),
+            false,
+        ),
+        (OLD.replace("max-age=1", "max-age=1, no-cache"), false),
+        (OLD.replace("max-age=1", "s-maxage=1"), false),
+    ] {
+        let first = fields.clone();
+        let backend = backend(move |_, _| answer("200 OK", &first, "kept")).await;
+        let gateway = in_front_of(&backend).await;
+        get(&gateway, "/", &[]).await;
+        end(backend).await;
+        for _ in 0..3 {
+            let answer = get(&gateway, "/", &[]).await;
+            if served {
+                assert_eq!((answer.status(), &*answer.text()), (200, "kept"));
+                assert!(
+                    status(&answer).ends_with("detail=disconnected"),
+                    "{answer:?}"
+                );
+            } else {
+                assert_problem(
+                    &answer,
+                    502,
+                    "upstream-unreachable",
+                    "destination_unavailable",
+                );
+            }
+        }
+        let reload = get(&gateway, "/", &["Cache-Control: no-cache"]).await;
+        assert_eq!(reload.status(), 502, "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn who_says_nothing_gets_what_a_backend_says_that_is_there() {
+    for failure in ["503 Service Unavailable", ""] {
+        let backend = backend(move |_, number| match number {
+            0 => answer("200 OK", &format!("{OLD}Connection: close\r\n"), "good"),
+            _ if failure.is_empty() => "nonsense\r\n\r\n".to_owned(),
+            _ => answer(failure, "", "bad"),
+        })
+        .await;
+        let gateway = in_front_of(&backend).await;
+        get(&gateway, "/", &[]).await;
+        let expected = if failure.is_empty() { 502 } else { 503 };
+        assert_eq!(get(&gateway, "/", &[]).await.status(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_closes_instead_of_answering_is_not_there() {
+    let backend = Backend::scripted(|mut connection| async move {
+        if connection.request().await.is_some() && connection.number == 0 {
+            let fields = format!("{OLD}Connection: close\r\n");
+            connection.send(answer("200 OK", &fields, "kept")).await;
+        }
+    })
+    .await;
+    let gateway = in_front_of(&backend).await;
+    for _ in 0..3 {
+        let answer = get(&gateway, "/", &[]).await;
+        assert_eq!((answer.status(), &*answer.text()), (200, "kept"));
+    }
+    assert!(backend.requests().len() > 2);
+}
+
+#[tokio::test]
+async fn validations_that_fail_in_the_background_are_counted_and_logged() {
+    let backend = backend(|_, number| match number {
+        0 => answer("200 OK", OLD, "old"),
+        _ => answer("503 Service Unavailable", "", ""),
+    })
+    .await;
+    let route = cached_as(&backend.url(), json!({ "staleWhileRevalidate": 100 }));
+    let gateway = with(route).start().await;
+    for _ in 0..3 {
+        assert_eq!(get(&gateway, "/", &[]).await.text(), "old");
+    }
+    gateway
+        .wait_for_diagnostics(1, "stale response not validated")
+        .await;
+    let text = gateway.diagnostics().join("\n");
+    assert!(
+        text.contains("cached") && text.contains("status 503"),
+        "{text}"
+    );
+    end(backend).await;
+    let series = "api_gateway_cache_failed_validations_total{route=\"cached\"}";
+    let before = gateway.metric(series).await;
+    assert!(before > 0);
+    assert_eq!(get(&gateway, "/", &[]).await.text(), "old");
+    within("another failure", async {
+        while gateway.metric(series).await == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let lines = gateway.diagnostics();
+    let told = lines.iter().filter(|it| it.contains("not validated"));
+    assert_eq!(told.count(), 1, "the next are quiet: {lines:?}");
 }
 
 #[tokio::test]

@@ -4,11 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::assembly::Assembly;
 use crate::freshness::Freshness;
 use crate::head::Head;
+use crate::lookup::Failure;
 use crate::stored::Stored;
+use crate::time::Timestamp;
 use crate::vary::Selector;
 
 /// What leader and followers share.
@@ -23,6 +26,12 @@ pub(super) struct Flight {
 pub(super) struct State {
     pub(super) phase: Phase,
     body: Assembly,
+    /// What came behind the body: for those who read along, and not stored.
+    trailers: Option<HeaderMap>,
+    /// When somebody last went to the backend for those who wait.
+    pub(super) asked: Timestamp,
+    /// How many are at the backend without an answer.
+    pub(super) leaders: usize,
     /// Later readers of all of it are possible: until it is known not to be stored.
     kept: bool,
     /// By number; those that have left are `None`.
@@ -45,7 +54,7 @@ pub(super) enum Phase {
     /// All of it has come, but it is not stored.
     Over,
     /// The backend has failed before there was anything.
-    Failed,
+    Failed(Failure),
     /// There is nothing to share.
     Released,
     /// It has broken off.
@@ -66,6 +75,8 @@ pub(super) struct Opening {
 struct Place {
     /// How many bytes it has read.
     position: u64,
+    /// It has had the trailers.
+    has_trailers: bool,
     waker: Option<Waker>,
 }
 
@@ -73,6 +84,7 @@ struct Place {
 #[derive(Debug)]
 pub(super) enum Read {
     Chunk(Bytes),
+    Trailers(HeaderMap),
     End,
     /// Not yet: the waker is kept.
     Wait,
@@ -81,10 +93,14 @@ pub(super) enum Read {
 }
 
 impl Flight {
-    pub(super) fn new(epoch: u64) -> Self {
+    pub(super) fn new(epoch: u64, now: Timestamp) -> Self {
         Self {
             epoch,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                asked: now,
+                leaders: 1,
+                ..State::default()
+            }),
         }
     }
 
@@ -159,9 +175,21 @@ impl State {
         true
     }
 
-    pub(super) fn open(&mut self, opening: Arc<Opening>) {
-        self.phase = Phase::Arriving(opening);
-        self.kept = true;
+    /// Begins the answer, whether or not it is the first.
+    pub(super) fn open(&mut self, opening: Arc<Opening>) -> bool {
+        let is_first = matches!(self.phase, Phase::Asked);
+        if is_first {
+            self.phase = Phase::Arriving(opening);
+            self.kept = true;
+        }
+        is_first
+    }
+
+    /// Ends it before anything has come.
+    pub(super) fn conclude(&mut self, phase: Phase) {
+        if matches!(self.phase, Phase::Asked) {
+            self.phase = phase;
+        }
     }
 
     /// Adds what has come. Those who lag so far behind that more than `most` bytes would have to be kept for them are
@@ -185,6 +213,10 @@ impl State {
             self.trim();
         }
         self.trim();
+    }
+
+    pub(super) fn set_trailers(&mut self, trailers: HeaderMap) {
+        self.trailers = Some(trailers);
     }
 
     pub(super) fn length(&self) -> u64 {
@@ -224,12 +256,18 @@ impl State {
             return Read::Chunk(chunk);
         }
         match self.phase {
-            Phase::Stored(_) | Phase::Over => Read::End,
+            Phase::Stored(_) | Phase::Over => match &self.trailers {
+                Some(trailers) if !place.has_trailers => {
+                    place.has_trailers = true;
+                    Read::Trailers(trailers.clone())
+                }
+                _ => Read::End,
+            },
             Phase::Arriving(_) | Phase::Asked => {
                 self.wait(number, waker);
                 Read::Wait
             }
-            Phase::Failed | Phase::Released | Phase::Broken => Read::Broken,
+            Phase::Failed(_) | Phase::Released | Phase::Broken => Read::Broken,
         }
     }
 }

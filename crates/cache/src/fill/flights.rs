@@ -54,6 +54,7 @@ impl Flights {
         name: &[u8],
         epoch: u64,
         most_followers: usize,
+        now: Timestamp,
         is_current: impl Fn(u64) -> bool,
     ) -> Boarding {
         let mut shard = self
@@ -72,7 +73,7 @@ impl Flights {
         if shard.len() >= self.most && !shard.contains_key(name) {
             return Boarding::Full;
         }
-        let flight = Arc::new(Flight::new(epoch));
+        let flight = Arc::new(Flight::new(epoch, now));
         shard.insert(name.into(), Arc::clone(&flight));
         Boarding::First(flight)
     }

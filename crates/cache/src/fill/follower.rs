@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::flight::{Flight, Opening, Phase, Read};
 use crate::hit::Hit;
+use crate::lookup::Failure;
 use crate::policy::Policy;
 use crate::request::Request;
 use crate::time::Timestamp;
@@ -35,8 +36,8 @@ pub enum Followed {
     },
     /// A whole response that answers the request.
     Stored(Box<Hit>),
-    /// The backend has failed. What is stale is served if it may be; else it is as with [`Followed::Alone`].
-    Failed,
+    /// The backend has failed so. What is stale is served if it may be; else it is as with [`Followed::Alone`].
+    Failed(Failure),
     /// There is nothing to share: the request goes to the backend by itself, without waiting for anybody again.
     Alone,
 }
@@ -46,6 +47,8 @@ pub enum Followed {
 pub enum Chunk {
     /// These bytes.
     Data(Bytes),
+    /// What has come behind the body.
+    Trailers(HeaderMap),
     /// It ends, and is whole.
     End,
     /// It ends too early: the backend has failed, or this follower is too slow for a body that is not stored. The
@@ -56,6 +59,10 @@ pub enum Chunk {
 impl Follower {
     pub(super) fn new(flight: Arc<Flight>, number: usize) -> Self {
         Self { flight, number }
+    }
+
+    pub(super) fn flight(&self) -> &Arc<Flight> {
+        &self.flight
     }
 
     /// Waits for an answer. `request` and `policy` are those of the look-up.
@@ -85,7 +92,7 @@ impl Follower {
             }
             Phase::Stored(stored) => Hit::if_usable(stored, request, policy, now)
                 .map_or(Followed::Alone, |hit| Followed::Stored(Box::new(hit))),
-            Phase::Failed => Followed::Failed,
+            Phase::Failed(failure) => Followed::Failed(failure),
             _ => Followed::Alone,
         })
     }
@@ -107,6 +114,7 @@ impl Follower {
         let read = self.flight.lock().read(self.number, context.waker());
         Poll::Ready(match read {
             Read::Chunk(chunk) => Chunk::Data(chunk),
+            Read::Trailers(trailers) => Chunk::Trailers(trailers),
             Read::End => Chunk::End,
             Read::Broken => Chunk::Broken,
             Read::Wait => return Poll::Pending,

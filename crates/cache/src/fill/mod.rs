@@ -12,10 +12,14 @@ mod follower;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::HeaderMap;
 
 use crate::admit::Admitted;
 use crate::body::Body;
 use crate::cache::{Cache, Inner};
+use crate::lookup::Failure;
 use crate::stored::{Record, Stored};
 use crate::time::Timestamp;
 
@@ -112,7 +116,7 @@ impl Joined {
         }
         let is_current = |epoch| inner.store.purges.is_current(url, epoch);
         let most = inner.settings.most_followers;
-        match inner.flights.board(name, epoch, most, is_current) {
+        match inner.flights.board(name, epoch, most, now, is_current) {
             Boarding::First(flight) => Self::Leader(Leader {
                 cache: cache.clone(),
                 flight,
@@ -125,11 +129,38 @@ impl Joined {
 }
 
 impl Leader {
-    /// The head of the answer may be stored: what comes of the body goes to the followers as well.
+    /// One more for those who wait for a flight, if nobody has gone for them within `patience`.
+    pub(crate) fn relieving(
+        cache: &Cache,
+        name: &[u8],
+        follower: Follower,
+        patience: Duration,
+        now: Timestamp,
+    ) -> Result<Self, Follower> {
+        let flight = Arc::clone(follower.flight());
+        {
+            let mut state = flight.lock();
+            let is_due = now.since(state.asked) >= patience;
+            if !is_due || !matches!(state.phase, Phase::Asked) {
+                drop(state);
+                return Err(follower);
+            }
+            state.asked = now;
+            state.leaders += 1;
+        }
+        Ok(Self {
+            cache: cache.clone(),
+            flight,
+            name: name.into(),
+        })
+    }
+
+    /// The head of the answer may be stored: what comes of the body goes to the followers as well. Of several leaders
+    /// that is the first whose answer is there.
     #[must_use]
     pub fn fill(mut self, admission: Admission) -> Fill {
         let name = std::mem::take(&mut self.name);
-        Fill::new(
+        Fill::begin(
             self.cache.clone(),
             Arc::clone(&self.flight),
             Some(name),
@@ -138,18 +169,20 @@ impl Leader {
     }
 
     /// What is stored is right, or right again: followers are answered from it.
-    pub fn found(self, stored: &Stored) {
+    pub fn found(mut self, stored: &Stored) {
         self.end(Phase::Stored(stored.clone()));
     }
 
     /// The answer cannot be shared: followers are free, and for some seconds nobody waits for the next of the kind.
-    pub fn refused(self, now: Timestamp) {
+    pub fn refused(mut self, now: Timestamp) {
         self.cache.inner().flights.note_refused(&self.name, now);
+        self.end(Phase::Released);
     }
 
-    /// The backend has failed: followers that may be answered with something stale need not ask it again.
-    pub fn failed(self) {
-        self.end(Phase::Failed);
+    /// The backend has failed so: followers that may be answered with something stale need not ask it again. If others
+    /// are under way for them, they wait for those.
+    pub fn failed(mut self, failure: Failure) {
+        self.step_back(Phase::Failed(failure));
     }
 
     /// Whether others wait. Worth going on for when the client of this one has left.
@@ -158,32 +191,47 @@ impl Leader {
         self.flight.lock().has_followers()
     }
 
-    fn end(&self, phase: Phase) {
+    /// Brings nothing; the last of several ends the flight.
+    fn step_back(&mut self, phase: Phase) {
+        let left = {
+            let mut state = self.flight.lock();
+            state.leaders = state.leaders.saturating_sub(1);
+            state.leaders
+        };
+        if left == 0 {
+            self.end(phase);
+        } else {
+            self.name = Box::default();
+        }
+    }
+
+    /// Ends the flight, unless another leader's answer is there.
+    fn end(&mut self, phase: Phase) {
+        let name = std::mem::take(&mut self.name);
+        if !matches!(self.flight.lock().phase, Phase::Asked) {
+            return;
+        }
         // Out of the table first: nobody joins what is over.
-        self.cache.inner().flights.remove(&self.name, &self.flight);
-        self.flight.change(|state| state.phase = phase);
+        self.cache.inner().flights.remove(&name, &self.flight);
+        self.flight.change(|state| state.conclude(phase));
     }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        // One that has become a fill has no name any more.
-        if self.name.is_empty() {
-            return;
-        }
-        let is_waiting = matches!(self.flight.lock().phase, Phase::Asked);
-        if is_waiting {
-            self.end(Phase::Released);
+        // One that has ended has no name any more.
+        if !self.name.is_empty() {
+            self.step_back(Phase::Released);
         }
     }
 }
 
 impl Fill {
     pub(crate) fn alone(cache: Cache, admission: Admission) -> Self {
-        Self::new(cache, Arc::default(), None, admission)
+        Self::begin(cache, Arc::default(), None, admission)
     }
 
-    fn new(
+    fn begin(
         cache: Cache,
         flight: Arc<Flight>,
         name: Option<Box<[u8]>>,
@@ -196,7 +244,14 @@ impl Fill {
             selector: admitted.selector,
             length: admitted.length,
         });
-        flight.change(|state| state.open(Arc::clone(&opening)));
+        let (flight, name) = if flight.change(|state| state.open(Arc::clone(&opening))) {
+            (flight, name)
+        } else {
+            // Another's answer is there already. This one is stored as well, and nobody reads along.
+            let own = Flight::default();
+            own.lock().open(Arc::clone(&opening));
+            (Arc::new(own), None)
+        };
         Self {
             cache,
             flight,
@@ -237,6 +292,12 @@ impl Fill {
                 .change(|state| state.push(chunk, expected, most));
         }
         self.failed.map_or(Ok(()), Err)
+    }
+
+    /// What comes behind the body, for those who read along. It is not stored (RFC 9111 §3.1): a trailer tells of one
+    /// transfer more often than of what was transferred, and what is stored has a length, with which none can be sent.
+    pub fn trailers(&mut self, trailers: HeaderMap) {
+        self.flight.lock().set_trailers(trailers);
     }
 
     /// Whether anything is done with what is pushed: it is to be stored, or somebody follows.

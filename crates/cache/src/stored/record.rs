@@ -72,19 +72,23 @@ const IMMUTABLE: u8 = 4;
 const HAS_WINDOWS: u8 = 8;
 const HAS_LABELS: u8 = 16;
 /// The times for which it may be served stale.
-const WINDOWS: usize = 2 * size_of::<u32>();
+const WINDOWS: usize = 3 * size_of::<u32>();
 
 impl Record<'_> {
     /// Puts it together.
     pub(crate) fn store(self) -> Stored {
         let freshness = &self.freshness;
         let is_inline = self.body.length() <= INLINE;
-        let windows = [freshness.stale_while_revalidate, freshness.stale_if_error];
+        let windows = [
+            freshness.stale_while_revalidate,
+            freshness.stale_if_error,
+            freshness.stale_if_disconnected,
+        ];
         let flags = [
             (NO_CACHE, freshness.no_cache),
             (FORBIDS_STALE, freshness.forbids_stale),
             (IMMUTABLE, freshness.immutable),
-            (HAS_WINDOWS, windows != [0, 0]),
+            (HAS_WINDOWS, windows != [0; 3]),
             (HAS_LABELS, !self.labels.is_empty()),
         ];
         let flags = flags.iter().filter(|(_, is_set)| *is_set);
@@ -114,7 +118,7 @@ impl Record<'_> {
         ))
     }
 
-    fn bytes(&self, windows: [u32; 2], is_inline: bool) -> Vec<u8> {
+    fn bytes(&self, windows: [u32; 3], is_inline: bool) -> Vec<u8> {
         let body = self.body.read(0..self.body.length());
         let inline = if is_inline { body.remaining() } else { 0 };
         let length = self.key.len()
@@ -128,7 +132,7 @@ impl Record<'_> {
         bytes.extend_from_slice(self.key);
         bytes.extend_from_slice(self.head.lines());
         bytes.extend_from_slice(self.selector.as_bytes());
-        if windows != [0, 0] {
+        if windows != [0; 3] {
             bytes.extend(windows.into_iter().flat_map(u32::to_le_bytes));
         }
         if !self.labels.is_empty() {
@@ -202,6 +206,7 @@ impl Fixed {
             lifetime: self.lifetime,
             stale_while_revalidate: window(0),
             stale_if_error: window(1),
+            stale_if_disconnected: window(2),
             no_cache: self.has(NO_CACHE),
             forbids_stale: self.has(FORBIDS_STALE),
             immutable: self.has(IMMUTABLE),
@@ -238,6 +243,7 @@ mod tests {
                 lifetime: times[1],
                 stale_while_revalidate: times[2] % 2,
                 stale_if_error: times[3] % 2,
+                stale_if_disconnected: times[3] % 3,
                 no_cache: is[0],
                 forbids_stale: is[1],
                 immutable: is[2],

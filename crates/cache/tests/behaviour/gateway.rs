@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use cache::{
-    Cache, Extra, Forward, Freshened, Hit, Key, KeyRecipe, Lookup, Policy, Request, Response,
-    Settings, Stale, Target, Ticket, Times, Timestamp, is_failure,
+    Cache, Extra, Failure, Forward, Freshened, Hit, Key, KeyRecipe, Lookup, Policy, Request,
+    Response, Settings, Stale, Target, Ticket, Times, Timestamp, is_failure,
 };
 use http::{HeaderMap, Method, StatusCode};
 
@@ -135,7 +135,7 @@ impl Gateway {
         stale.validators().apply(&mut headers);
         let answer = backend(&Sent { headers });
         let failed = answer.as_ref().is_none_or(|it| is_failure(it.status));
-        if failed && stale.serves_on_error() {
+        if failed && stale.serves_on(Failure::Error) {
             return hit_answer(&Hit::new(stale.stored().clone(), request, self.now));
         }
         let Some(answer) = answer else {

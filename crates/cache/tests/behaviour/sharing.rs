@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use cache::{
-    Admission, Chunk, Fill, Followed, Follower, Joined, KeyRecipe, Leader, Lookup, Request,
-    Response, Ticket, Times,
+    Admission, Chunk, Failure, Fill, Followed, Follower, Joined, KeyRecipe, Leader, Lookup,
+    Request, Response, Ticket, Times,
 };
 use http::{HeaderMap, Method, StatusCode};
 
-use crate::fields;
 use crate::gateway::Gateway;
+use crate::{answer, fields};
 
 #[derive(Default)]
 struct Counter(AtomicUsize);
@@ -206,13 +207,110 @@ fn followers_are_told_that_the_backend_has_failed() {
     let leader = scene.leader();
     let mut follower = scene.follower();
     assert!(scene.poll(&mut follower, &[]).is_pending());
-    leader.failed();
+    leader.failed(Failure::Disconnected);
     assert_eq!(scene.woken(), 1);
     assert!(matches!(
         scene.poll(&mut follower, &[]),
-        Poll::Ready(Followed::Failed)
+        Poll::Ready(Followed::Failed(Failure::Disconnected))
     ));
     assert!(matches!(scene.join(&[]), Joined::Leader(_)));
+}
+
+/// Has a follower go to the backend where it is due.
+fn relieve(scene: &Scene, follower: Follower) -> Result<Leader, Follower> {
+    let (cache, now) = (&scene.gateway.cache, scene.gateway.now);
+    let ticket = scene.ticket(&[]);
+    ticket.relieve(cache, follower, Duration::from_secs(5), now)
+}
+
+#[test]
+fn of_those_who_wait_for_long_one_goes_at_a_time() {
+    let mut scene = Scene::new();
+    let first = scene.leader();
+    let (one, other) = (scene.follower(), scene.follower());
+    let mut waiting = scene.follower();
+    scene.gateway.wait(4);
+    let one = relieve(&scene, one).expect_err("it is not due");
+    scene.gateway.wait(1);
+    let second = relieve(&scene, one).expect("it is due");
+    let other = relieve(&scene, other).expect_err("another has gone");
+    assert!(matches!(scene.join(&[]), Joined::Follower(_)));
+    // One that fails leaves them to the next.
+    first.failed(Failure::Error);
+    assert!(scene.poll(&mut waiting, &[]).is_pending());
+    scene.gateway.wait(5);
+    let third = relieve(&scene, other).expect("it is due again");
+    let mut fill = scene.fill(third, &["cache-control: max-age=9"]);
+    fill.push(b"third").unwrap();
+    assert!(matches!(
+        scene.poll(&mut waiting, &[]),
+        Poll::Ready(Followed::Arriving { .. })
+    ));
+    // What comes later is stored, and nobody reads along.
+    let mut late = scene.fill(second, &["cache-control: max-age=9"]);
+    late.push(b"second").unwrap();
+    fill.finish().unwrap();
+    assert!(!late.has_followers());
+    late.finish().unwrap();
+    assert_eq!(
+        scene.chunk(&mut waiting),
+        Poll::Ready(Chunk::Data("third".into()))
+    );
+    assert_eq!(scene.chunk(&mut waiting), Poll::Ready(Chunk::End));
+    let hit = scene.gateway.get("/", &[], &answer(500, &[], ""));
+    assert_eq!(hit.0.body, b"second");
+}
+
+#[test]
+fn the_last_of_several_that_fails_sets_all_free_and_one_that_cannot_be_shared_at_once() {
+    for refused in [false, true] {
+        let mut scene = Scene::new();
+        let first = scene.leader();
+        let (one, mut waiting) = (scene.follower(), scene.follower());
+        scene.gateway.wait(5);
+        let second = relieve(&scene, one).expect("it is due");
+        if refused {
+            second.refused(scene.gateway.now);
+            assert!(matches!(
+                scene.poll(&mut waiting, &[]),
+                Poll::Ready(Followed::Alone)
+            ));
+            first.failed(Failure::Error);
+            continue;
+        }
+        drop(first);
+        assert!(scene.poll(&mut waiting, &[]).is_pending());
+        second.failed(Failure::Disconnected);
+        assert!(matches!(
+            scene.poll(&mut waiting, &[]),
+            Poll::Ready(Followed::Failed(Failure::Disconnected))
+        ));
+        assert!(matches!(scene.join(&[]), Joined::Leader(_)));
+    }
+}
+
+#[test]
+fn trailers_are_for_those_who_read_along() {
+    let scene = Scene::new();
+    let leader = scene.leader();
+    let mut follower = scene.follower();
+    let mut fill = scene.fill(leader, &["cache-control: max-age=9"]);
+    let mut own = fill.follow().unwrap();
+    fill.push(b"body").unwrap();
+    fill.trailers(fields(&["checksum: 1"]));
+    assert!(matches!(
+        scene.poll(&mut follower, &[]),
+        Poll::Ready(Followed::Arriving { .. })
+    ));
+    fill.finish().unwrap();
+    for reader in [&mut own, &mut follower] {
+        assert_eq!(scene.chunk(reader), Poll::Ready(Chunk::Data("body".into())));
+        assert_eq!(
+            scene.chunk(reader),
+            Poll::Ready(Chunk::Trailers(fields(&["checksum: 1"])))
+        );
+        assert_eq!(scene.chunk(reader), Poll::Ready(Chunk::End));
+    }
 }
 
 #[test]

@@ -85,6 +85,7 @@ fn read(mut follower: Follower) -> Option<Vec<u8>> {
     loop {
         match follower.poll_chunk(&mut Context::from_waker(&waker)) {
             Poll::Ready(Chunk::Data(chunk)) => body.extend_from_slice(&chunk),
+            Poll::Ready(Chunk::Trailers(trailers)) => panic!("{trailers:?}"),
             Poll::Ready(Chunk::End) => return Some(body),
             Poll::Ready(Chunk::Broken) => return None,
             Poll::Pending => thread::park(),

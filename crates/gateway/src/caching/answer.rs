@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cache::{
     CacheStatus, Followed, Follower, Forward, Hit, Joined, Key, Leader, Lookup, Policy, Stale,
@@ -13,7 +14,7 @@ use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, SET_COOKIE
 use http::{HeaderName, Method, Response, request};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 use wire::Body;
 use wire::server::Client;
 
@@ -32,12 +33,15 @@ use crate::proxy::{self, Forwarded, Proxy, Routed};
 /// Fields that ask for something else than the whole.
 const PARTIAL: [HeaderName; 4] = [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_RANGE, RANGE];
 
+/// In each such time, one of those who wait for an answer that does not come goes to the backend in its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A worker's way to the cache that all share.
 #[derive(Debug)]
 pub(crate) struct Caching {
     pub(super) cache: cache::Cache,
     pub(super) proxy: Rc<Proxy>,
-    counts: Arc<Counts>,
+    pub(super) counts: Arc<Counts>,
     jobs: Jobs,
     /// The memory of the last key, for the next.
     spare: RefCell<Key>,
@@ -293,7 +297,7 @@ impl Asker<'_> {
             Joined::Follower(_) => return,
         };
         if let Some(place) = place {
-            let job = self.job(going, Client::default(), place, entry);
+            let job = self.job(going, Client::default(), Instant::now(), place, entry);
             spawn_local(job.run(leader, None));
         }
     }
@@ -331,7 +335,13 @@ impl Asker<'_> {
         };
         let (tell, told) = oneshot::channel();
         let (why, view) = (going.why, going.view.clone());
-        let job = self.job(going, self.routed.client.clone(), place, entry);
+        let job = self.job(
+            going,
+            self.routed.client.clone(),
+            self.routed.started,
+            place,
+            entry,
+        );
         spawn_local(job.run(Some(leader), Some(tell)));
         match told.await {
             Ok(Told {
@@ -347,7 +357,14 @@ impl Asker<'_> {
         }
     }
 
-    fn job(&self, going: Going, client: Client, place: super::job::Place, entry: &Entry) -> Job {
+    fn job(
+        &self,
+        going: Going,
+        client: Client,
+        started: Instant,
+        place: super::job::Place,
+        entry: &Entry,
+    ) -> Job {
         let routed = self.routed;
         let Plain { head, view } = going.plain.unwrap_or_else(|| Plain {
             head: routed.head.clone(),
@@ -371,6 +388,7 @@ impl Asker<'_> {
             ticket: going.ticket,
             stale: going.stale,
             time: self.time,
+            started,
             _place: place,
         }
     }
@@ -385,33 +403,43 @@ impl Asker<'_> {
         let errand = self.errand(self.routed, &going);
         let target = going.view.target(self.routed);
         let request = going.view.request(self.routed, self.route, &target);
-        let followed = timeout(
-            errand.patience(),
-            poll_fn(|context| follower.poll(context, &request, self.policy, self.time.now())),
-        )
-        .await;
+        let followed = loop {
+            let until = errand.due().min(Instant::now() + PATIENCE);
+            let poll =
+                poll_fn(|context| follower.poll(context, &request, self.policy, self.time.now()));
+            match timeout_at(until, poll).await {
+                Ok(followed) => break followed,
+                Err(_) if until == errand.due() => break Followed::Alone,
+                Err(_) => {}
+            }
+            let (cache, now) = (&self.caching.cache, self.time.now());
+            match going.ticket.relieve(cache, follower, PATIENCE, now) {
+                Ok(leader) => return self.lead(leader, going, entry).await,
+                Err(waiting) => follower = waiting,
+            }
+        };
         let status = CacheStatus {
             collapsed: true,
             ..going.why.cache_status()
         };
         let report = Report::new(Outcome::Coalesced, status);
         match followed {
-            Ok(Followed::Arriving { status, headers }) => {
+            Followed::Arriving { status, headers } => {
                 let body = Body::boxed(Following::new(follower, &headers, None));
                 let mut response = Response::new(body);
                 *response.status_mut() = status;
                 *response.headers_mut() = headers;
                 return (Ok(response), report);
             }
-            Ok(Followed::Stored(hit)) => return (Ok(self.answer_of(&hit)), report),
-            Ok(Followed::Failed) => {
-                let stale = errand.stale_reply(false, None);
-                if let Some(Fetched { reply, report }) = stale {
+            Followed::Stored(hit) => return (Ok(self.answer_of(&hit)), report),
+            Followed::Failed(failure) => {
+                let stale = errand.stale_on(failure, None);
+                if let Some(Fetched { reply, report, .. }) = stale {
                     let reply = reply.map(|reply| self.respond(&going.view, reply));
                     return (reply, report);
                 }
             }
-            Ok(Followed::Alone) | Err(_) => {}
+            Followed::Alone => {}
         }
         drop(follower);
         let routed = Routed {
@@ -431,7 +459,8 @@ impl Asker<'_> {
         body: Body,
         entry: &mut Entry,
     ) -> (Result<Response<Body>, Refusal>, Report) {
-        let Fetched { reply, report } = self.errand(routed, going).run(body, leader, entry).await;
+        let Fetched { reply, report, .. } =
+            self.errand(routed, going).run(body, leader, entry).await;
         let reply = reply.map(|reply| self.respond(&going.view, reply));
         (reply, report)
     }

@@ -79,6 +79,9 @@ impl Filling {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     self.push(data);
+                } else if let (Some(fill), Some(trailers)) = (&mut self.fill, frame.trailers_ref())
+                {
+                    fill.trailers(trailers.clone());
                 }
                 // Nobody asks for more of a body whose length is known.
                 if self.body.is_finished() {
@@ -194,6 +197,7 @@ impl Following {
                 self.position += data.len() as u64;
                 Some(Ok(Frame::data(data)))
             }
+            Chunk::Trailers(trailers) => Some(Ok(Frame::trailers(trailers))),
             Chunk::End => {
                 self.follower = None;
                 None

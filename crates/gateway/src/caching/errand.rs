@@ -1,10 +1,10 @@
 //! Asks the backend, and sees what has come of it.
 
-use std::time::Duration;
+use std::fmt;
 
 use cache::{
-    CacheStatus, Fill, Forward, Freshened, Leader, Response as Head, Stale, Stored, Ticket, Times,
-    Timestamp, Validators, is_failure,
+    CacheStatus, Failure, Fill, Forward, Freshened, Leader, Response as Head, Stale, Stored,
+    Ticket, Times, Timestamp, Validators, is_failure,
 };
 use http::header::{CONTENT_TYPE, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, response};
@@ -15,7 +15,7 @@ use super::answer::Caching;
 use super::asked::View;
 use super::report::{Outcome, Report};
 use crate::config::{Fallback, Route};
-use crate::error::Refusal;
+use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
 use crate::proxy::{self, Forwarded, Routed};
 
@@ -62,6 +62,26 @@ pub(super) struct Errand<'a> {
 pub(super) struct Fetched {
     pub(super) reply: Result<Reply, Refusal>,
     pub(super) report: Report,
+    /// How the backend has failed, if it has, whatever stands in for its answer.
+    pub(super) cause: Option<Cause>,
+}
+
+/// What a failing backend has done.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cause {
+    /// There is no answer of its.
+    Refused(ErrorCode),
+    /// It has answered with an error of its own.
+    Answered(StatusCode),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(code) => formatter.write_str(code.code()),
+            Self::Answered(status) => write!(formatter, "status {}", status.as_u16()),
+        }
+    }
 }
 
 /// An answer.
@@ -102,6 +122,7 @@ impl Errand<'_> {
                     return Fetched {
                         reply: Ok(Reply::Stored(stored, self.cookies(forwarded))),
                         report,
+                        cause: None,
                     };
                 }
                 None => {
@@ -113,16 +134,23 @@ impl Errand<'_> {
         match forwarded {
             Ok(forwarded) => self.receive(forwarded, requested, leader),
             Err(refusal) => {
+                let failure = failure(refusal.code);
+                let cause =
+                    (!refusal.code.is_the_clients()).then_some(Cause::Refused(refusal.code));
                 if let Some(leader) = leader {
-                    leader.failed();
+                    leader.failed(failure);
                 }
-                let stands_in = self.may_stand_in(&refusal);
-                let stale = self.stale_reply(stands_in, None);
+                let stale = if self.may_stand_in(&refusal) {
+                    self.stale_reply("fallback", None)
+                } else {
+                    self.stale_on(failure, None)
+                };
                 match stale.filter(|_| !refusal.code.is_the_clients()) {
-                    Some(stale) => stale,
+                    Some(stale) => Fetched { cause, ..stale },
                     None => Fetched {
                         reply: Err(refusal),
                         report: Report::forwarded(self.why),
+                        cause,
                     },
                 }
             }
@@ -203,11 +231,12 @@ impl Errand<'_> {
         self.caching.invalidate(self.routed, self.view, &forwarded);
         let status = forwarded.answer.status();
         let failed = is_failure(status) || forwarded.is_stand_in;
-        if failed && let Some(stale) = self.stale_reply(false, Some(status)) {
+        let cause = failed.then_some(Cause::Answered(status));
+        if failed && let Some(stale) = self.stale_on(Failure::Error, Some(status)) {
             if let Some(leader) = leader {
-                leader.failed();
+                leader.failed(Failure::Error);
             }
-            return stale;
+            return Fetched { cause, ..stale };
         }
         let mut report = Report::forwarded(self.why);
         let admission = self.admission(&forwarded, requested);
@@ -224,7 +253,7 @@ impl Errand<'_> {
             Err(word) => {
                 report.status.detail = Some(word);
                 match leader {
-                    Some(leader) if failed => leader.failed(),
+                    Some(leader) if failed => leader.failed(Failure::Error),
                     Some(leader) => leader.refused(self.time.now()),
                     None => {}
                 }
@@ -234,6 +263,7 @@ impl Errand<'_> {
         Fetched {
             reply: Ok(reply),
             report,
+            cause,
         }
     }
 
@@ -303,38 +333,54 @@ impl Errand<'_> {
         matches!(self.route.fallback, Some(Fallback::Stale)) && refusal.code.was_not_asked()
     }
 
-    /// What is stored, because the backend has failed: if it allows that, or the route wants it in any case.
-    pub(super) fn stale_reply(
+    /// What is stored, because the backend has failed so, if that is allowed.
+    pub(super) fn stale_on(
         &self,
-        in_any_case: bool,
+        failure: Failure,
         forward_status: Option<StatusCode>,
     ) -> Option<Fetched> {
         let stale = self.stale?;
-        if !in_any_case && !stale.serves_on_error() {
-            return None;
-        }
+        let detail = match failure {
+            _ if stale.serves_on(Failure::Error) => "stale-if-error",
+            Failure::Disconnected if stale.serves_on(failure) => "disconnected",
+            _ => return None,
+        };
+        self.stale_reply(detail, forward_status)
+    }
+
+    /// What is stored, however old it is.
+    fn stale_reply(
+        &self,
+        detail: &'static str,
+        forward_status: Option<StatusCode>,
+    ) -> Option<Fetched> {
+        let stale = self.stale?;
         let status = CacheStatus {
             forward: Some(self.why),
             forward_status,
-            detail: Some(if in_any_case {
-                "fallback"
-            } else {
-                "stale-if-error"
-            }),
+            detail: Some(detail),
             ttl: Some(stale.stored().ttl(self.time.now())),
             ..CacheStatus::default()
         };
         Some(Fetched {
             reply: Ok(Reply::Stored(stale.stored().clone(), Vec::new())),
             report: Report::new(Outcome::Stale, status),
+            cause: None,
         })
     }
 
-    /// How long the request may still wait for another's answer.
-    pub(super) fn patience(&self) -> Duration {
-        const LONGEST: Duration = Duration::from_secs(5);
-        let due = self.routed.started + self.route.timeout;
-        LONGEST.min(due.saturating_duration_since(Instant::now()))
+    /// Until when the request may wait for another's answer.
+    pub(super) fn due(&self) -> Instant {
+        self.routed.started + self.route.timeout
+    }
+}
+
+/// How the backend has failed. Who is slow may be at work still; who breaks the rules of HTTP is there.
+fn failure(code: ErrorCode) -> Failure {
+    if code.is_disconnection() {
+        Failure::Disconnected
+    } else {
+        Failure::Error
     }
 }
 

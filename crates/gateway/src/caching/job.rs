@@ -23,8 +23,8 @@ use wire::server::Client;
 use super::answer::Caching;
 use super::asked::View;
 use super::body::{Filling, Following, Rest};
-use super::errand::{Errand, Fetched, Now, Reply};
-use super::report::Report;
+use super::errand::{Cause, Errand, Fetched, Now, Reply};
+use super::report::{Loudness, Report};
 use crate::auth::Identity;
 use crate::error::Refusal;
 use crate::middleware::access_log::{Entry, UpstreamFacts};
@@ -104,6 +104,8 @@ pub(super) struct Job {
     pub(super) ticket: Ticket,
     pub(super) stale: Option<Stale>,
     pub(super) time: Now,
+    /// When it was asked for: its time-out counts from here.
+    pub(super) started: Instant,
     pub(super) _place: Place,
 }
 
@@ -125,7 +127,7 @@ impl Job {
         let Some(rules) = &route.cache else {
             return;
         };
-        let started = Instant::now();
+        let begun = Instant::now();
         let routed = Routed {
             head: &self.head,
             path: &self.path,
@@ -135,8 +137,8 @@ impl Job {
             side: &self.side,
             client: &self.client,
             address: self.address,
-            started,
-            admitted: started,
+            started: self.started,
+            admitted: begun,
         };
         let policy = match &rules.isolated {
             Some(policy) if self.isolated => policy,
@@ -155,13 +157,17 @@ impl Job {
             stale: self.stale.as_ref(),
         };
         let mut entry = Entry::begin(
-            started,
+            begun,
             self.request_id.clone(),
             self.address,
             &self.head,
             snapshot,
         );
-        let Fetched { reply, report } = errand.run(Body::empty(), leader, &mut entry).await;
+        let Fetched {
+            reply,
+            report,
+            cause,
+        } = errand.run(Body::empty(), leader, &mut entry).await;
         let mut facts = entry.take_facts();
         let largest = policy
             .largest_body
@@ -174,7 +180,10 @@ impl Job {
             rest,
         };
         let Some(tell) = tell else {
-            // Nobody waits for it.
+            // Nobody waits for it, so nobody else would tell.
+            if let Some(cause) = cause {
+                self.tell_failure(&route.name, cause);
+            }
             if let Ok(Reply::Filling(_, body, fill)) = reply {
                 let (nobody, _) = oneshot::channel();
                 let pump = pump(body, fill, facts.holds.take(), nobody);
@@ -203,6 +212,22 @@ impl Job {
             facts,
         });
         pump.run(route.timeout).await;
+    }
+}
+
+impl Job {
+    fn tell_failure(&self, route: &str, cause: Cause) {
+        let counts = &self.caching.counts;
+        match counts.count_failed_validation(self.route, self.time.now()) {
+            Loudness::Loud => tracing::warn!(
+                route,
+                %cause,
+                "stale response not validated"
+            ),
+            Loudness::Quiet => {
+                tracing::debug!(route, %cause, "stale response not validated");
+            }
+        }
     }
 }
 
@@ -241,8 +266,14 @@ impl Pump {
                 Some(Err(_)) => return,
                 None => break,
                 Some(Ok(frame)) => {
-                    let Ok(data) = frame.into_data() else {
-                        continue;
+                    let data = match frame.into_data() {
+                        Ok(data) => data,
+                        Err(frame) => {
+                            if let Ok(trailers) = frame.into_trailers() {
+                                self.fill.trailers(trailers);
+                            }
+                            continue;
+                        }
                     };
                     let length = data.len() as u64;
                     if position + length > self.largest {

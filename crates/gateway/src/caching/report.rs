@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cache::{CacheStatus, Forward};
+use cache::{CacheStatus, Forward, Timestamp};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The name in `Cache-Status`.
@@ -96,9 +96,30 @@ impl Report {
     }
 }
 
-/// How often each outcome has been, by route: of one worker, so that none waits for another's memory.
+/// What has been, by route: of one worker, so that none waits for another's memory.
 #[derive(Debug)]
-pub(crate) struct Counts(Box<[[AtomicU64; Outcome::ALL.len()]]>);
+pub(crate) struct Counts(Box<[OfRoute]>);
+
+#[derive(Debug, Default)]
+struct OfRoute {
+    /// How often each outcome has been.
+    outcomes: [AtomicU64; Outcome::ALL.len()],
+    /// Validations in the background that have failed.
+    failed_validations: AtomicU64,
+    /// When the last of them was logged, in seconds.
+    logged: AtomicU64,
+}
+
+/// Whether an event is worth a line of the log by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loudness {
+    Loud,
+    /// There was a line of the same kind a short while ago.
+    Quiet,
+}
+
+/// For how many seconds the next failures of a route's validations are quiet.
+const QUIET_FOR: u64 = 10;
 
 impl Counts {
     /// For so many routes.
@@ -108,14 +129,36 @@ impl Counts {
 
     pub(super) fn count(&self, route: usize, outcome: Outcome) {
         if let Some(counts) = self.0.get(route) {
-            counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
+            counts.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts a validation in the background that has failed, and says how loudly to tell of it: each stale answer
+    /// may bring the next.
+    pub(super) fn count_failed_validation(&self, route: usize, now: Timestamp) -> Loudness {
+        let Some(counts) = self.0.get(route) else {
+            return Loudness::Quiet;
+        };
+        counts.failed_validations.fetch_add(1, Ordering::Relaxed);
+        let logged = counts.logged.load(Ordering::Relaxed);
+        if now.as_secs() < logged + QUIET_FOR {
+            return Loudness::Quiet;
+        }
+        counts.logged.store(now.as_secs(), Ordering::Relaxed);
+        Loudness::Loud
+    }
+
+    /// How many validations of a route have failed in the background.
+    pub(crate) fn failed_validations(&self, route: usize) -> u64 {
+        self.0.get(route).map_or(0, |counts| {
+            counts.failed_validations.load(Ordering::Relaxed)
+        })
     }
 
     /// How often an outcome of a route has been.
     pub(crate) fn of(&self, route: usize, outcome: Outcome) -> u64 {
-        self.0
-            .get(route)
-            .map_or(0, |counts| counts[outcome as usize].load(Ordering::Relaxed))
+        self.0.get(route).map_or(0, |counts| {
+            counts.outcomes[outcome as usize].load(Ordering::Relaxed)
+        })
     }
 }

@@ -180,6 +180,19 @@ impl ErrorCode {
         )
     }
 
+    /// Whether there is no way to the backend, as opposed to one that takes no more, or answers late or wrongly.
+    pub(crate) const fn is_disconnection(self) -> bool {
+        matches!(
+            self,
+            Self::CircuitOpen
+                | Self::UpstreamUnavailable
+                | Self::UpstreamUnreachable
+                | Self::UpstreamUnresolved
+                | Self::UpstreamConnectTimeout
+                | Self::UpstreamReset
+        )
+    }
+
     /// Whether it says nothing about the backend: the client has gone, or has not sent what it announced.
     pub(crate) const fn is_the_clients(self) -> bool {
         matches!(

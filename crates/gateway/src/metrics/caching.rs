@@ -25,6 +25,7 @@ pub(super) struct Caching {
 impl Collector for Caching {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_requests(&mut encoder)?;
+        self.encode_failed_validations(&mut encoder)?;
         let usage = self.cache.usage();
         let keys = i64::try_from(usage.keys).unwrap_or(i64::MAX);
         let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -69,6 +70,25 @@ impl Collector for Caching {
 }
 
 impl Caching {
+    fn encode_failed_validations(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let name = "cache_failed_validations";
+        let help = "Validations in the background, of what was served stale, that have failed";
+        let mut encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (index, route) in self.snapshot.routes.iter().enumerate() {
+            if route.cache.is_none() {
+                continue;
+            }
+            let count: u64 = self
+                .counts
+                .iter()
+                .map(|counts| counts.failed_validations(index))
+                .sum();
+            let labels = [("route", &*route.name)];
+            ConstCounter::new(count).encode(encoder.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
     fn encode_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Requests of routes that are cached, by what the cache has done";
         let kind = MetricType::Counter;

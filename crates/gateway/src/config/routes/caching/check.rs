@@ -18,6 +18,9 @@ const KEY: Step<'static> = Step::Key("key");
 const LEAST_SHARE: u64 = 256 * 1024;
 /// As for CACHE_TTL.
 const LONGEST: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+/// How long what is stale stands in for a backend that is not there, where the route says nothing: as long as a restart
+/// takes, so that nothing old comes as a surprise.
+const WHEN_DISCONNECTED: Duration = Duration::from_secs(60);
 
 impl Check<'_> {
     /// How a route's responses are cached; none where they are not.
@@ -114,6 +117,10 @@ impl Check<'_> {
                 none,
             ),
             stale_if_error: time("staleIfError", cache.stale_if_error.as_ref(), none),
+            stale_if_disconnected: match cache.stale_if_error {
+                None => WHEN_DISCONNECTED,
+                Some(_) => none,
+            },
             status_lifetimes: self.status_lifetimes(cache),
             store_set_cookie: cache.set_cookie,
             honour_requests: cache.client_directives.unwrap_or(true),

@@ -27,8 +27,8 @@ pub(in crate::config::routes) struct Cache {
     /// How long a stale response is served while the backend is asked anew, where the response does not say so; 0 where
     /// none is given.
     pub(super) stale_while_revalidate: Option<Period>,
-    /// How long a stale response is served when the backend fails, where the response does not say so; 0 where none is
-    /// given.
+    /// How long a stale response is served when the backend fails, where the response does not say so. Where none is
+    /// given: 60 seconds, and only when there is no way to the backend; with 0 never.
     pub(super) stale_if_error: Option<Period>,
     /// The largest body that is cached: bytes, or a text such as "1MiB"; CACHE_MAX_OBJECT_SIZE where none is given.
     pub(super) max_object_size: Option<Size>,
