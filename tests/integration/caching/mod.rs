@@ -6,6 +6,7 @@ mod freshness;
 mod invalidation;
 mod memory;
 mod purging;
+mod query;
 mod separation;
 mod sharing;
 mod stale;

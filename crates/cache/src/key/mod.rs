@@ -5,7 +5,7 @@
 
 mod query;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
 
 pub use query::QueryParameters;
@@ -41,7 +41,8 @@ pub struct Extra<'a> {
     /// Named parts, such as the claims of a token.
     pub parts: &'a [(&'a str, &'a [u8])],
     /// A digest of the request's content that nobody can find another content for, such as SHA-256. A `QUERY` cannot
-    /// be cached without (RFC 10008 §2.7); its `Content-Type` and `Content-Encoding` become part of the key as well.
+    /// be cached without (RFC 10008 §2.7); what the request's fields say of the content (RFC 9110 §8) becomes part of the
+    /// key as well.
     pub content: Option<&'a [u8]>,
 }
 
@@ -88,8 +89,14 @@ impl KeyRecipe {
         if let Some(digest) = extra.content {
             key.bytes.push(b'c');
             push(&mut key.bytes, digest);
-            push_all(&mut key.bytes, headers, &CONTENT_TYPE);
-            push_all(&mut key.bytes, headers, &CONTENT_ENCODING);
+            for name in [
+                CONTENT_TYPE,
+                CONTENT_ENCODING,
+                CONTENT_LANGUAGE,
+                CONTENT_LOCATION,
+            ] {
+                push_all(&mut key.bytes, headers, &name);
+            }
             key.has_content = true;
         }
     }

@@ -22,6 +22,7 @@ use super::asked::{View, is_overridden, write_key};
 use super::body::{Filling, Following, from_hit};
 use super::errand::{Errand, Fetched, Now, Reply};
 use super::job::{Job, Jobs, Told};
+use super::query::{self, Question};
 use super::report::{Counts, Outcome, Report};
 use super::route::RouteCache;
 use crate::auth::Identity;
@@ -63,6 +64,7 @@ struct Asker<'a> {
 struct Going {
     view: View,
     key: Key,
+    question: Question,
     ticket: Ticket,
     why: Forward,
     stale: Option<Stale>,
@@ -118,25 +120,10 @@ impl Caching {
             isolated,
             time,
         };
-        let (result, mut report) = match asker.look(&body, entry) {
-            Looked::Answered(hit, report) => (Ok(asker.answer_of(&hit)), report),
-            Looked::Refused => {
-                let status = Forward::UriMiss.cache_status();
-                let report = Report::new(
-                    Outcome::Miss,
-                    CacheStatus {
-                        forward: None,
-                        ..status
-                    },
-                );
-                (Err(ErrorCode::NotCached.into()), report)
-            }
-            Looked::Going(going) => Box::pin(asker.go(*going, body, entry)).await,
-        };
-        report.x_cache = rules.x_cache;
-        self.counts.count(routed.route, report.outcome);
-        entry.set_cache(report);
-        result
+        if query::is_query(&routed.head.method) {
+            return Box::pin(asker.answer_query(body, entry)).await;
+        }
+        asker.answer(Question::default(), body, entry).await
     }
 
     /// Sends on a request whose answer is not stored, and takes out what it makes invalid.
@@ -186,7 +173,56 @@ impl Asker<'_> {
         response
     }
 
-    fn look(&self, body: &Body, entry: &Entry) -> Looked {
+    /// Answers a `QUERY`, whose content is read first where it is not too large.
+    async fn answer_query(self, body: Body, entry: &mut Entry) -> Result<Response<Body>, Refusal> {
+        let most = self.rules.largest_query;
+        match query::read(body, most).await {
+            Ok(question) => {
+                let client = self.routed.client.clone().has_sent_all();
+                let routed = Routed {
+                    client: &client,
+                    admitted: Instant::now(),
+                    ..*self.routed
+                };
+                let body = question.body();
+                let asker = Asker {
+                    routed: &routed,
+                    ..self
+                };
+                asker.answer(question, body, entry).await
+            }
+            Err(body) => self.answer(Question::default(), body, entry).await,
+        }
+    }
+
+    async fn answer(
+        self,
+        question: Question,
+        body: Body,
+        entry: &mut Entry,
+    ) -> Result<Response<Body>, Refusal> {
+        let (result, mut report) = match self.look(question, &body, entry) {
+            Looked::Answered(hit, report) => (Ok(self.answer_of(&hit)), report),
+            Looked::Refused => {
+                let status = Forward::UriMiss.cache_status();
+                let report = Report::new(
+                    Outcome::Miss,
+                    CacheStatus {
+                        forward: None,
+                        ..status
+                    },
+                );
+                (Err(ErrorCode::NotCached.into()), report)
+            }
+            Looked::Going(going) => Box::pin(self.go(*going, body, entry)).await,
+        };
+        report.x_cache = self.rules.x_cache;
+        self.caching.counts.count(self.routed.route, report.outcome);
+        entry.set_cache(report);
+        result
+    }
+
+    fn look(&self, question: Question, body: &Body, entry: &Entry) -> Looked {
         let (routed, caching) = (self.routed, self.caching);
         let view = View::of(routed, self.route);
         let target = view.target(routed);
@@ -198,6 +234,7 @@ impl Asker<'_> {
             self.route,
             &request,
             self.isolated,
+            question.digest(),
             &mut key,
         );
         // What the content of a GET asks for is not in the key; over HTTP/2 no field tells of it.
@@ -228,7 +265,7 @@ impl Asker<'_> {
                     };
                     (hit, Report::new(Outcome::Stale, status))
                 });
-                let going = self.validation(view, key, stale, meanwhile.is_some());
+                let going = self.validation(view, key, question, stale, meanwhile.is_some());
                 return match meanwhile {
                     Some((hit, report)) => {
                         self.validate(going, entry);
@@ -241,6 +278,7 @@ impl Asker<'_> {
         Looked::Going(Box::new(Going {
             view,
             key,
+            question,
             ticket,
             why,
             stale: None,
@@ -250,10 +288,18 @@ impl Asker<'_> {
 
     /// What goes to validate `stale`: the request itself, or one for the whole, by which others can be served too. Who
     /// asks by `HEAD` goes itself, unless it has its answer already.
-    fn validation(&self, view: View, key: Key, stale: Stale, is_answered: bool) -> Going {
+    fn validation(
+        &self,
+        view: View,
+        key: Key,
+        question: Question,
+        stale: Stale,
+        is_answered: bool,
+    ) -> Going {
         let mut going = Going {
             view,
             key,
+            question,
             ticket: stale.ticket().clone(),
             why: stale.why(),
             stale: Some(stale),
@@ -266,7 +312,9 @@ impl Asker<'_> {
             return going;
         }
         let mut head = head.clone();
-        head.method = Method::GET;
+        if is_head {
+            head.method = Method::GET;
+        }
         for name in PARTIAL {
             head.headers.remove(name);
         }
@@ -308,7 +356,7 @@ impl Asker<'_> {
         body: Body,
         entry: &mut Entry,
     ) -> (Result<Response<Body>, Refusal>, Report) {
-        let joined = if body.is_finished() {
+        let joined = if body.is_finished() || going.question.is_known() {
             going.ticket.join(&self.caching.cache, self.time.at)
         } else {
             Joined::Alone
@@ -329,9 +377,8 @@ impl Asker<'_> {
     ) -> (Result<Response<Body>, Refusal>, Report) {
         let Some(place) = self.caching.jobs.begin() else {
             let leader = Some(leader);
-            return self
-                .alone(self.routed, leader, &going, Body::empty(), entry)
-                .await;
+            let body = going.question.body();
+            return self.alone(self.routed, leader, &going, body, entry).await;
         };
         let (tell, told) = oneshot::channel();
         let (why, view) = (going.why, going.view.clone());
@@ -383,6 +430,7 @@ impl Asker<'_> {
             request_id: entry.request_id().clone(),
             view,
             key: going.key,
+            question: going.question,
             isolated: self.isolated,
             why: going.why,
             ticket: going.ticket,
@@ -446,8 +494,8 @@ impl Asker<'_> {
             admitted: Instant::now(),
             ..*self.routed
         };
-        self.alone(&routed, None, &going, Body::empty(), entry)
-            .await
+        let body = going.question.body();
+        self.alone(&routed, None, &going, body, entry).await
     }
 
     /// Goes to the backend in the client's own task.
@@ -498,6 +546,7 @@ impl Asker<'_> {
             policy: self.policy,
             view: &going.view,
             key: &going.key,
+            question: &going.question,
             time: self.time,
             why: going.why,
             ticket: &going.ticket,

@@ -127,6 +127,7 @@ pub(super) fn write_key(
     route: &Route,
     request: &Request<'_>,
     isolated: bool,
+    content: Option<&[u8]>,
     key: &mut Key,
 ) {
     // A route's responses are its own: another may have the same URL for other fields or methods.
@@ -137,7 +138,7 @@ pub(super) fn write_key(
     if !is_split && !is_forwarded && !isolated && rules.claims.is_empty() {
         let extra = Extra {
             parts: &[of_route],
-            content: None,
+            content,
         };
         return rules
             .recipe
@@ -167,7 +168,7 @@ pub(super) fn write_key(
         .collect();
     let extra = Extra {
         parts: &parts,
-        content: None,
+        content,
     };
     rules
         .recipe

@@ -13,6 +13,7 @@ use wire::Body;
 
 use super::answer::Caching;
 use super::asked::View;
+use super::query::Question;
 use super::report::{Outcome, Report};
 use crate::config::{Fallback, Route};
 use crate::error::{ErrorCode, Refusal};
@@ -50,6 +51,8 @@ pub(super) struct Errand<'a> {
     pub(super) view: &'a View,
     pub(super) key: &'a cache::Key,
     pub(super) time: Now,
+    /// Its content, where that is known.
+    pub(super) question: &'a Question,
     /// Why it goes.
     pub(super) why: Forward,
     pub(super) ticket: &'a Ticket,
@@ -127,7 +130,7 @@ impl Errand<'_> {
                 }
                 None => {
                     requested = self.time.now();
-                    forwarded = self.forward(self.routed, Body::empty(), entry).await;
+                    forwarded = self.forward(self.routed, self.question.body(), entry).await;
                 }
             }
         }

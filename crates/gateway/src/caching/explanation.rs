@@ -4,6 +4,7 @@ use cache::{Cache, Key, Lookup, Timestamp};
 use http::Method;
 
 use super::asked::{View, is_overridden, write_key};
+use super::query;
 use super::route::RouteCache;
 use crate::config::Route;
 use crate::proxy::Routed;
@@ -33,10 +34,13 @@ pub(crate) fn explain(
     let request = view.request(routed, route, &target);
     let (policy, isolated) = rules.policy_for(routed.identity);
     let mut key = Key::default();
-    write_key(rules, routed, route, &request, isolated, &mut key);
+    // Of a QUERY it is the key without its content, which nobody has said.
+    write_key(rules, routed, route, &request, isolated, None, &mut key);
     let is_read = [Method::GET, Method::HEAD].contains(request.method);
     let outcome = if is_overridden(&routed.head.headers) {
         "fwd=bypass".to_owned()
+    } else if query::is_query(request.method) {
+        "by its content".to_owned()
     } else if !is_read {
         "fwd=method".to_owned()
     } else {

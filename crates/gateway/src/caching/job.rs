@@ -24,6 +24,7 @@ use super::answer::Caching;
 use super::asked::View;
 use super::body::{Filling, Following, Rest};
 use super::errand::{Cause, Errand, Fetched, Now, Reply};
+use super::query::Question;
 use super::report::{Loudness, Report};
 use crate::auth::Identity;
 use crate::error::Refusal;
@@ -99,6 +100,7 @@ pub(super) struct Job {
     pub(super) request_id: HeaderValue,
     pub(super) view: View,
     pub(super) key: cache::Key,
+    pub(super) question: Question,
     pub(super) isolated: bool,
     pub(super) why: cache::Forward,
     pub(super) ticket: Ticket,
@@ -151,6 +153,7 @@ impl Job {
             policy,
             view: &self.view,
             key: &self.key,
+            question: &self.question,
             time: self.time,
             why: self.why,
             ticket: &self.ticket,
@@ -167,7 +170,7 @@ impl Job {
             reply,
             report,
             cause,
-        } = errand.run(Body::empty(), leader, &mut entry).await;
+        } = errand.run(self.question.body(), leader, &mut entry).await;
         let mut facts = entry.take_facts();
         let largest = policy
             .largest_body

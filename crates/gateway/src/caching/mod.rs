@@ -10,6 +10,7 @@
 //! ```text
 //! answer.rs   what is done with a request: hit, stale, follow, lead, alone
 //! asked.rs    the request as the cache sees it, and its key
+//! query.rs    the content of a QUERY, which is in its key
 //! errand.rs   asks the backend, and sees what has come of it
 //! job.rs      an errand in a task of its own
 //! body.rs     bodies that are stored as they pass, and bodies that others fetch
@@ -26,6 +27,7 @@ mod errand;
 mod explanation;
 mod job;
 mod purge;
+mod query;
 mod report;
 mod route;
 

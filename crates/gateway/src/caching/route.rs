@@ -15,6 +15,8 @@ pub(crate) struct RouteCache {
     pub(crate) isolated: Option<Policy>,
     /// Claims that are in the key, with their names.
     pub(crate) claims: Box<[(Box<str>, ClaimPath)]>,
+    /// The most bytes of content with which a `QUERY` is cached.
+    pub(crate) largest_query: u64,
     /// Answers have `X-Cache`.
     pub(crate) x_cache: bool,
 }

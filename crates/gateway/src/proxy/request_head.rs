@@ -49,11 +49,16 @@ impl RequestFraming {
     /// except where a length is usual for the method.
     pub(super) fn of(length: Option<u64>, method: &Method) -> Self {
         match length {
-            Some(0) if ![Method::POST, Method::PUT, Method::PATCH].contains(method) => Self::None,
+            Some(0) if !expects_content(method) => Self::None,
             Some(length) => Self::Fixed(length),
             None => Self::Chunked,
         }
     }
+}
+
+/// Whether content is usual, so that none is said to be none (RFC 9110 §8.6, RFC 10008 §2).
+fn expects_content(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method) || method.as_str() == "QUERY"
 }
 
 /// How long the backend has for its answer's head, in milliseconds: work that nobody waits for any more need not be done.

@@ -129,6 +129,7 @@ mod tests {
         let retry = retry();
         assert_eq!(retry.repeatable(&head("GET", "x")), Repeatable::Yes);
         assert_eq!(retry.repeatable(&head("PUT", "x")), Repeatable::Yes);
+        assert_eq!(retry.repeatable(&head("QUERY", "x")), Repeatable::Yes);
         assert_eq!(
             retry.repeatable(&head("POST", "x")),
             Repeatable::Unprocessed

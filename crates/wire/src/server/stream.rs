@@ -208,6 +208,13 @@ impl Client {
         self.expects_continue
     }
 
+    /// The same client, once all of its body has come: it waits for nothing any more.
+    #[must_use]
+    pub fn has_sent_all(mut self) -> Self {
+        self.expects_continue = false;
+        self
+    }
+
     /// Sends an interim answer, such as `103 Early Hints`, where the client's protocol allows. Must not be called
     /// once the final answer has been returned.
     pub fn inform(&self, status: StatusCode, headers: &HeaderMap) {

@@ -18,6 +18,8 @@ const KEY: Step<'static> = Step::Key("key");
 const LEAST_SHARE: u64 = 256 * 1024;
 /// As for CACHE_TTL.
 const LONGEST: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+/// A query that somebody has written, with room to spare; it is kept while it is asked.
+const LARGEST_QUERY: u64 = 64 * 1024;
 /// How long what is stale stands in for a backend that is not there, where the route says nothing: as long as a restart
 /// takes, so that nothing old comes as a surprise.
 const WHEN_DISCONNECTED: Duration = Duration::from_secs(60);
@@ -46,6 +48,9 @@ impl Check<'_> {
             share: self.share(cache, settings, shares),
             ..self.policy(cache, settings)
         };
+        let largest_query = cache.max_query_size.as_ref();
+        let largest_query =
+            largest_query.map_or(LARGEST_QUERY, |size| self.size("maxQuerySize", size));
         if !written.is_cached() || !settings.enable_caching {
             return None;
         }
@@ -62,6 +67,7 @@ impl Check<'_> {
                 .iter()
                 .map(|name| (name.as_str().into(), name.as_str().into()))
                 .collect(),
+            largest_query,
             x_cache: cache.x_cache,
         })
     }
@@ -186,17 +192,21 @@ impl Check<'_> {
 
     fn largest_body(&mut self, cache: &Cache, settings: &Settings) -> u64 {
         let largest = settings.cache_max_object_size;
-        match &cache.max_object_size {
-            None => largest,
-            Some(Size::Bytes(bytes)) => largest.min(*bytes),
-            Some(Size::Text(text)) => match size::parse(text) {
-                Some(bytes) => largest.min(bytes),
-                None => {
-                    let message = format!("\"{text}\" must be a size such as 65536, 64KiB or 1MiB");
-                    self.say(&[CACHE, Step::Key("maxObjectSize")], &message);
-                    largest
-                }
-            },
-        }
+        let own = cache.max_object_size.as_ref();
+        own.map_or(largest, |size| {
+            largest.min(self.size("maxObjectSize", size))
+        })
+    }
+
+    fn size(&mut self, key: &str, written: &Size) -> u64 {
+        let text = match written {
+            Size::Bytes(bytes) => return *bytes,
+            Size::Text(text) => text,
+        };
+        size::parse(text).unwrap_or_else(|| {
+            let message = format!("\"{text}\" must be a size such as 65536, 64KiB or 1MiB");
+            self.say(&[CACHE, Step::Key(key)], &message);
+            0
+        })
     }
 }

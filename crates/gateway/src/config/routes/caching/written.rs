@@ -35,6 +35,9 @@ pub(in crate::config::routes) struct Cache {
     /// Memory that is set aside for the responses of the route, of that of CACHE_SIZE: bytes, or a text such as "16MiB" or
     /// "25%". They take no more, and nothing else takes it from them.
     pub(super) max_memory: Option<Size>,
+    /// The largest content of a QUERY whose answer is cached: bytes, or a text such as "64KiB", which is the default; with
+    /// 0 none is.
+    pub(super) max_query_size: Option<Size>,
     /// Whether Cache-Control and Pragma of clients count; true where it is not given.
     pub(super) client_directives: Option<bool>,
     /// Answers have X-Cache: HIT or MISS.
