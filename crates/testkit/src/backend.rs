@@ -250,6 +250,12 @@ impl Connection {
         let _ = self.stream.write_all(bytes.as_ref()).await;
     }
 
+    /// Notes that the other side has gone, which the script has seen for itself.
+    pub fn gone(&self) {
+        self.log.ended.fetch_add(1, Ordering::SeqCst);
+        self.log.changed.notify_waiters();
+    }
+
     /// Waits until the other side has ended the connection; what it sends before that is returned.
     pub async fn ended(&mut self) -> Vec<u8> {
         let _ = self.stream.read_to_end(&mut self.buffer).await;

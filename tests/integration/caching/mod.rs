@@ -1,5 +1,6 @@
 //! What is answered from the cache, and what never is.
 
+mod bad_backends;
 mod bodies;
 mod compressed;
 mod freshness;
