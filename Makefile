@@ -26,7 +26,7 @@ build: setup ## Build the optimised program into build/api-gateway
 bench: setup ## Measure against nginx, HAProxy, Envoy, Traefik and Caddy; writes docs/benchmarks.md
 	scripts/bench --report docs/benchmarks.md
 
-fuzz: setup ## Fuzz the wire for a minute per target (FUZZ_SECONDS)
+fuzz: setup ## Fuzz the wire and the cache for a minute per target (FUZZ_SECONDS)
 	scripts/fuzz
 
 dev: setup ## Rebuild and restart the demo on every change

@@ -67,7 +67,7 @@ fn gathered() -> Vec<Vec<u8>> {
 }
 
 /// One to four small changes.
-fn mutate(seed: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
+fn mutate(seed: &[u8], pieces: &[&[u8]], random: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for _ in 0..random.usize(1..=4) {
         let at = random.usize(0..=bytes.len());
@@ -83,7 +83,7 @@ fn mutate(seed: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
                 bytes.splice(at..at, seed[start..end].iter().copied());
             }
             _ => {
-                let piece = PIECES[random.usize(..PIECES.len())];
+                let piece = pieces[random.usize(..pieces.len())];
                 bytes.splice(at..at, piece.iter().copied());
             }
         }
@@ -93,11 +93,15 @@ fn mutate(seed: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
 
 /// Runs `target`; a fault shows the bytes that led to it.
 fn run(seeds: &[Vec<u8>], target: fn(&[u8])) {
+    run_with(seeds, &PIECES, target);
+}
+
+fn run_with(seeds: &[Vec<u8>], pieces: &[&[u8]], target: fn(&[u8])) {
     let mut random = fastrand::Rng::with_seed(7);
     for seed in seeds {
         check(seed, target);
         for _ in 0..MUTATIONS {
-            check(&mutate(seed, &mut random), target);
+            check(&mutate(seed, pieces, &mut random), target);
         }
     }
 }
@@ -123,6 +127,37 @@ fn response_heads_are_read_as_the_reference_reads_them() {
 #[test]
 fn chunked_bodies_are_read_as_the_reference_reads_them() {
     run(&seeds("chunked"), fuzz::chunked);
+}
+
+#[test]
+fn what_a_cache_decides_by_is_read_as_the_reference_reads_it() {
+    let changes: [&[u8]; 24] = [
+        b", ",
+        b"\"",
+        b"\\",
+        b"=",
+        b"W/",
+        b"no-cache",
+        b"max-age=60",
+        b"s-maxage=5",
+        b"private",
+        b"no-store",
+        b"\n",
+        b"\n\n",
+        b"Vary: a\n",
+        b"Range: bytes=0-\n",
+        b"If-None-Match: \"a\"\n",
+        b"Cache-Control: ",
+        b"CDN-Cache-Control: ",
+        b"*",
+        b"-",
+        b"0",
+        b";q=1",
+        b"?0",
+        b"(",
+        b"Date: ",
+    ];
+    run_with(&seeds("cache_fields"), &changes, fuzz::cache_fields);
 }
 
 #[test]

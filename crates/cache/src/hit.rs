@@ -189,7 +189,7 @@ fn form(stored: &Stored, request: &Request<'_>, now: Timestamp) -> Form {
     if *request.method != Method::GET || stored.head().status() != StatusCode::OK {
         return Form::Whole;
     }
-    match Wanted::read(request.headers, stored.head(), stored.body_length()) {
+    match Wanted::read(request.headers, stored.head(), stored.body_length(), now) {
         Wanted::Everything => Form::Whole,
         Wanted::Part(part) => Form::Part(part),
         Wanted::Unsatisfiable => Form::Unsatisfiable,

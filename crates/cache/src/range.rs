@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use http::HeaderMap;
-use http::header::{ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
+use http::header::{DATE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 
 use crate::conditional::is_strong_match;
 use crate::head::HeadRef;
+use crate::time::{Timestamp, parse_date};
 
 /// What a request wants of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,11 +22,16 @@ pub(crate) enum Wanted {
 }
 
 impl Wanted {
-    pub(crate) fn read(request: &HeaderMap, head: HeadRef<'_>, length: u64) -> Self {
+    pub(crate) fn read(
+        request: &HeaderMap,
+        head: HeadRef<'_>,
+        length: u64,
+        now: Timestamp,
+    ) -> Self {
         let Some(range) = request.get(RANGE) else {
             return Self::Everything;
         };
-        if !if_range_holds(request, head) {
+        if !if_range_holds(request, head, now) {
             return Self::Everything;
         }
         parse(range.as_bytes(), length).unwrap_or(Self::Everything)
@@ -33,7 +39,7 @@ impl Wanted {
 }
 
 /// Whether the client's part is of what is stored (RFC 9110 §13.1.5).
-fn if_range_holds(request: &HeaderMap, head: HeadRef<'_>) -> bool {
+fn if_range_holds(request: &HeaderMap, head: HeadRef<'_>, now: Timestamp) -> bool {
     let Some(condition) = request.get(IF_RANGE) else {
         return true;
     };
@@ -42,7 +48,18 @@ fn if_range_holds(request: &HeaderMap, head: HeadRef<'_>) -> bool {
             .is_some_and(|stored| same(condition.as_bytes(), stored))
     };
     matches(ETAG.as_str(), is_strong_match)
-        || matches(LAST_MODIFIED.as_str(), |one, other| one == other)
+        || (matches(LAST_MODIFIED.as_str(), |one, other| one == other) && is_date_strong(head, now))
+}
+
+/// Whether what was modified in the second of the response's own date cannot have been modified once more in it (RFC
+/// 9110 §8.8.2.2).
+fn is_date_strong(head: HeadRef<'_>, now: Timestamp) -> bool {
+    let date = |name: &str| head.get(name).map(|value| parse_date(value, now));
+    match (date(LAST_MODIFIED.as_str()), date(DATE.as_str())) {
+        (Some(Some(modified)), Some(Some(sent))) => modified < sent,
+        (Some(Some(_)), None) => true,
+        _ => false,
+    }
 }
 
 /// One range of bytes; `None` for anything else.
@@ -98,7 +115,6 @@ mod tests {
     use super::*;
     use crate::directives::ResponseDirectives;
     use crate::head::Head;
-    use crate::time::Timestamp;
     use http::{HeaderValue, StatusCode};
     use proptest::prelude::*;
 
@@ -106,7 +122,19 @@ mod tests {
         with_condition(range, None, length)
     }
 
+    const MODIFIED: &str = "Sun, 06 Sep 2026 08:49:37 GMT";
+    const LATER: &str = "Sun, 06 Sep 2026 08:49:38 GMT";
+
     fn with_condition(range: &str, condition: Option<&'static str>, length: u64) -> Wanted {
+        when_sent(LATER, range, condition, length)
+    }
+
+    fn when_sent(
+        sent: &'static str,
+        range: &str,
+        condition: Option<&'static str>,
+        length: u64,
+    ) -> Wanted {
         let mut request = HeaderMap::new();
         request.insert(RANGE, HeaderValue::from_str(range).unwrap());
         if let Some(condition) = condition {
@@ -114,14 +142,20 @@ mod tests {
         }
         let mut response = HeaderMap::new();
         response.insert(ETAG, HeaderValue::from_static("\"a\""));
-        response.insert(LAST_MODIFIED, HeaderValue::from_static("x"));
+        response.insert(DATE, HeaderValue::from_static(sent));
+        response.insert(LAST_MODIFIED, HeaderValue::from_static(MODIFIED));
         let head = Head::new(
             StatusCode::OK,
             &response,
             &ResponseDirectives::default(),
             Timestamp::default(),
         );
-        Wanted::read(&request, head.view(), length)
+        Wanted::read(
+            &request,
+            head.view(),
+            length,
+            Timestamp::from_secs(1_790_000_000),
+        )
     }
 
     #[test]
@@ -174,16 +208,27 @@ mod tests {
         let part = Wanted::Part(0..2);
         for (condition, expected) in [
             ("\"a\"", &part),
-            ("x", &part),
+            (MODIFIED, &part),
             ("W/\"a\"", &Wanted::Everything),
             ("\"b\"", &Wanted::Everything),
-            ("y", &Wanted::Everything),
+            (LATER, &Wanted::Everything),
         ] {
             assert_eq!(
                 with_condition("bytes=0-1", Some(condition), 10),
                 *expected,
                 "{condition}"
             );
+        }
+    }
+
+    #[test]
+    fn a_date_tells_parts_apart_only_where_it_is_past() {
+        for (sent, expected) in [
+            (LATER, Wanted::Part(0..2)),
+            (MODIFIED, Wanted::Everything),
+            ("x", Wanted::Everything),
+        ] {
+            assert_eq!(when_sent(sent, "bytes=0-1", Some(MODIFIED), 10), expected);
         }
     }
 

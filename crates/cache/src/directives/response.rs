@@ -3,7 +3,7 @@
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName};
 
-use super::syntax::{Argument, Directive, directives, members};
+use super::syntax::{Argument, Directive, directives, is_closed, members};
 use super::targeted;
 
 /// The directives of a response that applies to this cache: those of the first targeted field that is there and
@@ -94,9 +94,12 @@ impl ResponseDirectives {
 
     fn from_cache_control(headers: &HeaderMap) -> Self {
         let mut read = Self::default();
-        for directive in directives(headers.get_all(CACHE_CONTROL).iter()) {
+        let lines = headers.get_all(CACHE_CONTROL);
+        for directive in directives(lines.iter()) {
             read.add(&directive);
         }
+        // A string that is not closed may have swallowed anything.
+        read.unclear |= lines.iter().any(|line| !is_closed(line.as_bytes()));
         read
     }
 
@@ -114,7 +117,6 @@ impl ResponseDirectives {
             it if it.is("immutable") => self.immutable |= plain,
             it => match self.counted(it.name) {
                 Some(slot) => Seconds::join(slot, Seconds::of(&it.argument)),
-                // A quote that is not closed may have swallowed anything.
                 None if it.argument == Argument::Malformed => self.unclear = true,
                 None => {}
             },

@@ -55,18 +55,41 @@ pub(crate) fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn end_of_member(line: &[u8]) -> usize {
-    let mut quoted = false;
-    let mut escaped = false;
-    for (index, byte) in line.iter().enumerate() {
+    let mut quotes = Quotes::default();
+    let end = line
+        .iter()
+        .position(|byte| !quotes.holds(*byte) && *byte == b',');
+    end.unwrap_or(line.len())
+}
+
+/// Whether all quoted strings of a line are closed.
+pub(crate) fn is_closed(line: &[u8]) -> bool {
+    let mut quotes = Quotes::default();
+    for byte in line {
+        quotes.holds(*byte);
+    }
+    !quotes.quoted
+}
+
+/// Where quoted strings begin and end (RFC 9110 §5.6.4).
+#[derive(Default)]
+struct Quotes {
+    quoted: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Whether the next byte is in a quoted string, or ends it.
+    fn holds(&mut self, byte: u8) -> bool {
+        let held = self.quoted;
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b',' if !quoted => return index,
+            _ if self.escaped => self.escaped = false,
+            b'\\' if self.quoted => self.escaped = true,
+            b'"' => self.quoted = !self.quoted,
             _ => {}
         }
+        held
     }
-    line.len()
 }
 
 fn parse(member: &[u8]) -> Directive<'_> {

@@ -174,3 +174,18 @@ proptest! {
         let _ = request(&[line.as_str()]);
     }
 }
+
+#[test]
+fn a_string_that_is_not_closed_may_have_swallowed_a_restriction() {
+    for line in [
+        "max-age=60, a=\"b, no-store",
+        "max-age=60, stale-if-error=\"5, no-store",
+        "max-age=60, public=\"x, private",
+        "max-age=60, no-cache=\"x, no-store",
+        "max-age=60, immutable\", no-store",
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(line));
+        assert!(ResponseDirectives::read(&headers, &[]).unclear, "{line}");
+    }
+}
