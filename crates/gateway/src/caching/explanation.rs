@@ -1,10 +1,11 @@
 //! What the cache would do with a request, without doing it.
 
+use bytes::Bytes;
 use cache::{Cache, Key, Lookup, Timestamp};
 use http::Method;
 
 use super::asked::{View, is_overridden, write_key};
-use super::query;
+use super::query::{Question, is_query};
 use super::route::RouteCache;
 use crate::config::Route;
 use crate::proxy::Routed;
@@ -34,13 +35,17 @@ pub(crate) fn explain(
     let request = view.request(routed, route, &target);
     let (policy, isolated) = rules.policy_for(routed.identity);
     let mut key = Key::default();
-    // Of a QUERY it is the key without its content, which nobody has said.
-    write_key(rules, routed, route, &request, isolated, None, &mut key);
-    let is_read = [Method::GET, Method::HEAD].contains(request.method);
+    // The content is part of what is asked for, and there is none.
+    let question = if is_query(request.method) {
+        Question::of(Bytes::new())
+    } else {
+        Question::default()
+    };
+    let content = question.digest();
+    write_key(rules, routed, route, &request, isolated, content, &mut key);
+    let is_read = question.is_known() || [Method::GET, Method::HEAD].contains(request.method);
     let outcome = if is_overridden(&routed.head.headers) {
         "fwd=bypass".to_owned()
-    } else if query::is_query(request.method) {
-        "by its content".to_owned()
     } else if !is_read {
         "fwd=method".to_owned()
     } else {

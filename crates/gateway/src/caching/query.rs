@@ -18,6 +18,14 @@ pub(super) struct Question {
 }
 
 impl Question {
+    /// Of a whole content.
+    pub(super) fn of(content: Bytes) -> Self {
+        Self {
+            digest: Some(digest::digest(&SHA256, &content)),
+            content,
+        }
+    }
+
     /// What the key has of it.
     pub(super) fn digest(&self) -> Option<&[u8]> {
         self.digest.as_ref().map(AsRef::as_ref)
@@ -72,11 +80,7 @@ pub(super) async fn read(mut body: Body, most: u64) -> Result<Question, Body> {
             left: length,
         }));
     }
-    let content = content.freeze();
-    Ok(Question {
-        digest: Some(digest::digest(&SHA256, &content)),
-        content,
-    })
+    Ok(Question::of(content.freeze()))
 }
 
 /// A body of which some has been read.
