@@ -44,6 +44,12 @@ impl Body {
         }
     }
 
+    /// Of bytes that are copied, in pieces such as bodies arrive in.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        const PIECE: usize = 64 * 1024;
+        Self::new(bytes.chunks(PIECE).map(Bytes::copy_from_slice).collect())
+    }
+
     pub(crate) fn length(&self) -> u64 {
         self.length
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use http::{Method, StatusCode};
 
 use crate::admit::{Refusal, Response, admit};
+use crate::beyond::Beyond;
 use crate::conditional::{is_conditional_or_partial, is_for_backend};
 use crate::directives::RequestDirectives;
 use crate::fill::{Admission, Fill, Flights};
@@ -18,7 +19,7 @@ use crate::settings::Settings;
 use crate::status::Forward;
 use crate::store::{Resource, Standing, Store, Usage};
 use crate::stored::Stored;
-use crate::tags::{MOST_TAGS, groups, tags};
+use crate::tags::{MOST_TAGS, group_label, groups, tag_label, tags};
 use crate::time::Timestamp;
 use crate::vary::Matcher;
 use crate::verdict::{Verdict, Why, judge};
@@ -34,13 +35,44 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     /// Bytes of bodies that are arriving.
     pub(crate) filling: AtomicU64,
+    beyond: Option<Arc<dyn Beyond>>,
+}
+
+impl Inner {
+    pub(crate) fn tell_stored(&self, stored: &Stored) {
+        if let Some(beyond) = &self.beyond {
+            beyond.stored(stored);
+        }
+    }
+
+    pub(crate) fn tell_removed(&self, stored: &Stored) {
+        if let Some(beyond) = &self.beyond {
+            beyond.removed(stored);
+        }
+    }
+
+    /// Takes one response out, wherever it is.
+    pub(crate) fn take_out(&self, share: usize, stored: &Stored) {
+        self.store.take_out(share, stored);
+        self.tell_removed(stored);
+    }
 }
 
 impl Cache {
     /// An empty cache.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let store = Store::new(settings.capacity, settings.largest_body);
+        Self::make(settings, None)
+    }
+
+    /// An empty cache with tiers behind it, of which `beyond` takes care.
+    #[must_use]
+    pub fn with_tiers(settings: Settings, beyond: Arc<dyn Beyond>) -> Self {
+        Self::make(settings, Some(beyond))
+    }
+
+    fn make(settings: Settings, beyond: Option<Arc<dyn Beyond>>) -> Self {
+        let store = Store::new(settings.capacity, settings.largest_body, beyond.clone());
         let settings = Settings {
             largest_body: store.largest_body(0),
             ..settings
@@ -50,6 +82,7 @@ impl Cache {
             flights: Flights::new(settings.most_flights),
             filling: AtomicU64::new(0),
             settings,
+            beyond,
         }))
     }
 
@@ -260,32 +293,28 @@ impl Cache {
     ) -> Result<Box<[u64]>, Refusal> {
         let mut labels: Vec<u64> = tags(response.headers)
             .take(MOST_TAGS + 1)
-            .map(|tag| self.tag_label(tag))
+            .map(|tag| self.0.store.hash(&tag_label(tag)))
             .collect();
         let parts = Parts::of(key);
         let origin = parts.map(|it| it.origin).unwrap_or_default();
         for group in groups(response.headers) {
-            labels.push(self.tag_label(group.as_bytes()));
-            labels.push(self.group_label(origin, group.as_bytes()));
+            for label in [
+                tag_label(group.as_bytes()),
+                group_label(origin, group.as_bytes()),
+            ] {
+                labels.push(self.0.store.hash(&label));
+            }
         }
         labels.sort_unstable();
         labels.dedup();
         if labels.len() > MOST_TAGS {
             return Err(Refusal::TooManyTags);
         }
-        if let Some(parts) = parts.filter(|it| it.has_extra) {
+        let purges = &self.0.store.purges;
+        if let Some(parts) = parts.filter(|it| it.has_extra || purges.reach_beyond()) {
             labels.push(self.0.store.hash(parts.url));
         }
         Ok(labels.into())
-    }
-
-    pub(crate) fn tag_label(&self, tag: &[u8]) -> u64 {
-        self.0.store.hash(&[b"t", tag].concat())
-    }
-
-    /// A group is of one origin (RFC 9875 §2).
-    pub(crate) fn group_label(&self, origin: &[u8], group: &[u8]) -> u64 {
-        self.0.store.hash(&[b"g", origin, group].concat())
     }
 }
 

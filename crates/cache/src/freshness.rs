@@ -19,7 +19,7 @@ pub struct Times {
 }
 
 /// What is needed to say, at any time, whether a stored response is fresh.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Freshness {
     pub(crate) received: Timestamp,
     /// How old it was when it came, in seconds.
@@ -37,6 +37,9 @@ pub(crate) struct Freshness {
     /// It does not change while it is fresh (RFC 8246).
     pub(crate) immutable: bool,
 }
+
+/// How long a [`Freshness`] is in bytes.
+pub(crate) const FRESHNESS_LENGTH: usize = 8 + 6 * 4;
 
 /// A lifetime, and whose word it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +95,61 @@ impl Freshness {
             forbids_stale,
             immutable: directives.immutable,
         }
+    }
+
+    /// For how long it is still fresh, or may be served stale.
+    pub(crate) fn use_left(&self, now: Timestamp) -> Duration {
+        // The last is never less than what holds for errors.
+        let stale = self.stale_while_revalidate.max(self.stale_if_disconnected);
+        let whole = u64::from(self.lifetime) + u64::from(stale);
+        Duration::from_secs(whole).saturating_sub(self.age(now))
+    }
+
+    /// All of it, in a form that stays the same.
+    pub(crate) fn to_bytes(self) -> [u8; FRESHNESS_LENGTH] {
+        let mut bytes = [0; FRESHNESS_LENGTH];
+        let (received, rest) = bytes.split_at_mut(8);
+        received.copy_from_slice(&self.received.as_millis().to_le_bytes());
+        let numbers = [
+            self.initial_age,
+            self.lifetime,
+            self.stale_while_revalidate,
+            self.stale_if_error,
+            self.stale_if_disconnected,
+            u32::from(self.no_cache)
+                | u32::from(self.forbids_stale) << 1
+                | u32::from(self.immutable) << 2,
+        ];
+        for (place, number) in rest.chunks_exact_mut(4).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// What [`to_bytes`](Self::to_bytes) has made; nothing if it is something else.
+    pub(crate) fn from_bytes(bytes: &[u8; FRESHNESS_LENGTH]) -> Option<Self> {
+        let (received, rest) = bytes.split_first_chunk()?;
+        let (rest, _) = rest.as_chunks::<4>();
+        let numbers: [[u8; 4]; 6] = rest.try_into().ok()?;
+        let [
+            initial_age,
+            lifetime,
+            revalidate,
+            on_error,
+            disconnected,
+            flags,
+        ] = numbers.map(u32::from_le_bytes);
+        (flags < 8).then_some(Self {
+            received: Timestamp::from_millis(u64::from_le_bytes(*received)),
+            initial_age,
+            lifetime,
+            stale_while_revalidate: revalidate,
+            stale_if_error: on_error,
+            stale_if_disconnected: disconnected,
+            no_cache: flags & 1 != 0,
+            forbids_stale: flags & 2 != 0,
+            immutable: flags & 4 != 0,
+        })
     }
 
     fn age(&self, now: Timestamp) -> Duration {

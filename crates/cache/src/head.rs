@@ -67,6 +67,45 @@ impl Head {
         Self { status, block }
     }
 
+    /// Of lines that a tier has kept; nothing if they are no head that could have been stored, whose body is `length`
+    /// bytes long.
+    pub(crate) fn from_lines(status: u16, lines: &[u8], length: u64) -> Option<Self> {
+        let status = StatusCode::from_u16(status).ok()?;
+        let head = Self::of_lines(status, Bytes::copy_from_slice(lines));
+        let mut whole = 0;
+        let mut lengths = 0;
+        for (name, value) in head.view().fields() {
+            whole += name.len() + value.len() + 4;
+            HeaderName::from_lowercase(name.as_bytes()).ok()?;
+            HeaderValue::from_bytes(value).ok()?;
+            if NEVER_STORED.contains(&name) || name == AGE.as_str() {
+                return None;
+            }
+            if name == CONTENT_LENGTH.as_str() {
+                lengths += 1;
+                let value = std::str::from_utf8(value).ok()?;
+                if value.parse() != Ok(length) {
+                    return None;
+                }
+            }
+        }
+        let is_framed = match status {
+            StatusCode::NO_CONTENT => length == 0 && lengths <= 1,
+            status => !status.is_informational() && lengths == 1,
+        };
+        // What is not read as lines would be sent all the same.
+        (whole == lines.len() && is_framed && head.is_exact()).then_some(head)
+    }
+
+    /// Whether its lines are as they are written here, and nothing stands between them.
+    fn is_exact(&self) -> bool {
+        let mut again = Vec::with_capacity(self.block.len());
+        for (name, value) in self.view().fields() {
+            push_line(&mut again, name, value);
+        }
+        again == self.block
+    }
+
     /// The fields as HTTP/1.1 sends them, a line each, without `Age` and without the empty line at the end.
     #[must_use]
     pub fn lines(&self) -> &Bytes {
@@ -121,6 +160,12 @@ impl Head {
 }
 
 impl<'a> HeadRef<'a> {
+    /// Whether it sets cookies.
+    pub(crate) fn sets_cookies(self) -> bool {
+        self.fields()
+            .any(|(name, _)| name == SET_COOKIE.as_str() || name == SET_COOKIE2.as_str())
+    }
+
     pub(crate) fn new(status: StatusCode, block: &'a [u8]) -> Self {
         Self { status, block }
     }

@@ -36,12 +36,15 @@
 //! 5. **[`Hit::response`]** is what the client gets: all of it, a part, 304 or 416, with its `Age`.
 //! 6. **[`Cache::answered_unsafe`]** is told of every answer to a method that may change something.
 //!
+//! What outlives the memory is not in here: [`Cache::with_tiers`] tells whoever keeps it of what is stored and purged,
+//! [`Cache::encode`] and [`Cache::decode`] make bytes of responses and back, and [`Cache::recall`] takes in what was kept.
+//!
 //! [`CacheStatus`] is what is said of it to whoever wants to know (RFC 9211).
 //!
 //! # What is bounded
 //! What is stored, by bytes, with all that is needed to find it; the bodies that are arriving; variants of a key, tags
-//! of a response, requests that wait. Purges leave numbers in tables of a fixed size, of 1 MiB ([`Cache::purge`]); they
-//! may take something with them that they are not about, and never leave anything that they are.
+//! of a response, requests that wait. Purges leave numbers in tables of a fixed size, of 1 MiB, or 8 MiB with tiers
+//! ([`Cache::purge`]); they may take something with them that they are not about, and never leave anything that they are.
 //!
 //! # What it costs
 //! A hit is some 135 ns: key, look-up and decision, without an allocation if the key's memory is used again. It is 220
@@ -90,10 +93,12 @@
 //! [`Waker`]: std::task::Waker
 
 mod admit;
+mod beyond;
 mod body;
 mod cache;
 mod conditional;
 mod directives;
+mod encoding;
 mod fill;
 mod forms;
 mod freshness;
@@ -104,6 +109,7 @@ mod key;
 mod lookup;
 mod names;
 mod policy;
+mod purge_record;
 mod range;
 mod request;
 mod settings;
@@ -117,9 +123,11 @@ mod vary;
 mod verdict;
 
 pub use admit::{Refusal, Response};
+pub use beyond::{Beyond, PurgeOrigin, Recalled};
 pub use body::Content;
 pub use cache::{Cache, is_failure};
 pub use conditional::Validators;
+pub use encoding::{Decoded, Encoded, RecordName, Unreadable, record_name};
 pub use fill::{Abandoned, Admission, Chunk, Fill, Followed, Follower, Joined, Leader};
 pub use forms::Forms;
 pub use freshness::Times;
@@ -129,10 +137,11 @@ pub use invalidate::invalidates;
 pub use key::{Extra, Key, KeyRecipe, QueryParameters, Target};
 pub use lookup::{Failure, Lookup, Miss, Stale, Ticket};
 pub use policy::Policy;
+pub use purge_record::PurgeRecord;
 pub use request::Request;
 pub use settings::Settings;
 pub use status::{CACHE_STATUS, CacheStatus, Forward};
-pub use store::{Manner, Usage};
+pub use store::{Epochs, Manner, Usage};
 pub use stored::Stored;
 pub use time::Timestamp;
 pub use update::{Freshened, Purge};

@@ -38,6 +38,16 @@ pub(crate) fn invalidated_groups(headers: &HeaderMap) -> Vec<String> {
     strings(headers, &CACHE_GROUP_INVALIDATION)
 }
 
+/// What a tag is purged by.
+pub(crate) fn tag_label(tag: &[u8]) -> Box<[u8]> {
+    [b"t", tag].concat().into()
+}
+
+/// What a group is purged by, which is of one origin (RFC 9875 §2).
+pub(crate) fn group_label(origin: &[u8], group: &[u8]) -> Box<[u8]> {
+    [b"g", origin, group].concat().into()
+}
+
 fn strings(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
     let lines: Vec<&[u8]> = headers
         .get_all(name)

@@ -13,10 +13,11 @@ use crate::invalidate::{invalidates, locations};
 use crate::key::{Key, KeyRecipe, Target, push_origin};
 use crate::lookup::Ticket;
 use crate::policy::Policy;
+use crate::purge_record::{PurgeRecord, Subject};
 use crate::request::Request;
 use crate::store::Manner;
 use crate::stored::{Record, Stored};
-use crate::tags::invalidated_groups;
+use crate::tags::{group_label, invalidated_groups, tag_label};
 use crate::vary::{Matcher, Selector};
 
 /// What a 304 has done.
@@ -64,7 +65,7 @@ impl Cache {
         ticket: &Ticket,
     ) -> Freshened {
         if !is_about(response.headers, stored.head()) {
-            self.inner().store.take_out(policy.share, stored);
+            self.inner().take_out(policy.share, stored);
             return Freshened::Mismatch;
         }
         Freshened::Updated(self.update(key, request, stored, policy, response, ticket))
@@ -123,9 +124,11 @@ impl Cache {
         let store = &self.inner().store;
         if may_be_stored {
             let most = policy.most_variants.max(1);
-            store.put(policy.share, &updated, Some(stored), most);
+            if store.put(policy.share, &updated, Some(stored), most) {
+                self.inner().tell_stored(&updated);
+            }
         } else if !request.has_credentials() {
-            store.take_out(policy.share, stored);
+            self.inner().take_out(policy.share, stored);
         }
         updated
     }
@@ -155,6 +158,7 @@ impl Cache {
             self.update(key, request, stored, policy, response, ticket);
         } else {
             stored.soften();
+            self.inner().tell_removed(stored);
         }
     }
 
@@ -185,21 +189,21 @@ impl Cache {
         if !groups.is_empty() {
             let mut origin = Vec::new();
             push_origin(&mut origin, target.scheme, target.host);
-            let labels: Vec<u64> = groups
-                .iter()
-                .map(|it| self.group_label(&origin, it.as_bytes()))
-                .collect();
-            store.purges.purge(&labels, Manner::Hard);
+            for group in groups {
+                store.purge(&PurgeRecord {
+                    manner: Manner::Hard,
+                    subject: Subject::Label(group_label(&origin, group.as_bytes())),
+                });
+            }
         }
         true
     }
 
     /// Purges. What is asked for from now on is not answered with what was asked for before.
     pub fn purge(&self, what: &Purge<'_>, manner: Manner) {
-        let store = &self.inner().store;
-        match *what {
-            Purge::Everything => store.purge_all(manner),
-            Purge::Url(key) => store.remove_url(key.url(), manner),
+        let subject = match *what {
+            Purge::Everything => Subject::Everything,
+            Purge::Url(key) => Subject::Url(key.url().into()),
             Purge::Prefix {
                 scheme,
                 host,
@@ -207,15 +211,14 @@ impl Cache {
             } => {
                 let mut origin = Vec::new();
                 push_origin(&mut origin, scheme, host);
-                let path_and_query = path_and_query.as_bytes().to_vec();
-                store.purges.purge_prefix(origin, path_and_query, manner);
+                Subject::Prefix {
+                    origin: origin.into(),
+                    path_and_query: path_and_query.as_bytes().into(),
+                }
             }
-            Purge::Tag(tag) => {
-                store
-                    .purges
-                    .purge(&[self.tag_label(tag.as_bytes())], manner);
-            }
-        }
+            Purge::Tag(tag) => Subject::Label(tag_label(tag.as_bytes())),
+        };
+        self.inner().store.purge(&PurgeRecord { manner, subject });
     }
 
     /// Gives back the memory of what has been purged, which otherwise happens as room is needed. It looks at all that

@@ -13,6 +13,7 @@ mod handler;
 mod metrics;
 mod middleware;
 mod proxy;
+mod redis_connection;
 pub mod router;
 pub mod server;
 pub mod upstream;

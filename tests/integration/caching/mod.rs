@@ -12,6 +12,8 @@ mod separation;
 mod sharing;
 mod stale;
 mod telling;
+mod tier_in_redis;
+mod tier_on_disk;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

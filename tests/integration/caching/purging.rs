@@ -41,7 +41,7 @@ async fn post(gateway: &Gateway, fields: &[&str], body: &str) -> Message {
     admin.response().await
 }
 
-async fn purge(gateway: &Gateway, what: &Value) -> Message {
+pub(super) async fn purge(gateway: &Gateway, what: &Value) -> Message {
     post(
         gateway,
         &["Content-Type: application/json"],
@@ -51,7 +51,7 @@ async fn purge(gateway: &Gateway, what: &Value) -> Message {
 }
 
 /// What the test's clients ask.
-const ORIGIN: &str = "http://gateway.test";
+pub(super) const ORIGIN: &str = "http://gateway.test";
 
 #[tokio::test]
 async fn what_is_purged_is_asked_for_again_and_nothing_else() {

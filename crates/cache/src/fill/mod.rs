@@ -361,6 +361,7 @@ impl Fill {
             .put(self.share, &stored, None, self.most_variants);
         self.end(Phase::Stored(stored.clone()));
         if is_stored {
+            self.inner().tell_stored(&stored);
             Ok(stored)
         } else {
             Err(Abandoned::Invalidated)

@@ -1,5 +1,6 @@
 //! Stored responses by their keys, within a bound of bytes.
 
+mod ledger;
 mod purge;
 mod resource;
 mod share;
@@ -11,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use foldhash::quality::RandomState;
 
+use crate::beyond::Beyond;
 use crate::key::Parts;
+use crate::purge_record::{PurgeRecord, Subject};
 use crate::stored::Stored;
 
 pub(crate) use purge::{Purges, Standing};
@@ -61,8 +64,17 @@ pub enum Manner {
     Hard,
 }
 
+/// By which numbers it is told which purges a response comes after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Epochs {
+    /// Those of this gateway, which a journal keeps.
+    Own,
+    /// Positions of the log that several gateways share.
+    Log,
+}
+
 impl Store {
-    pub(crate) fn new(capacity: u64, largest_body: u64) -> Self {
+    pub(crate) fn new(capacity: u64, largest_body: u64, beyond: Option<Arc<dyn Beyond>>) -> Self {
         let evicted = Arc::<Evicted>::default();
         let all = Share::new(capacity, largest_body, Arc::clone(&evicted));
         Self {
@@ -70,7 +82,7 @@ impl Store {
             resizing: Mutex::default(),
             writers: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::default(),
-            purges: Purges::new(),
+            purges: Purges::new(beyond),
             largest_body,
             evicted,
             too_large: AtomicU64::new(0),
@@ -160,6 +172,13 @@ impl Store {
         if self.purges.forbids(self.hash(parts.url), key, new) {
             return false;
         }
+        self.put_first(share, new, old, most);
+        true
+    }
+
+    /// Puts a response before the others of its key.
+    fn put_first(&self, share: usize, new: &Stored, old: Option<&Stored>, most: usize) {
+        let key = new.key();
         let others = self.peek(share, key);
         let mut all = vec![new.clone()];
         let kept = others.iter().flat_map(Resource::variants).filter(|it| {
@@ -170,7 +189,31 @@ impl Store {
         all.extend(kept.cloned());
         resource::bound(&mut all, most, self.of(share, Share::largest_resource));
         self.insert(share, key, all);
-        true
+    }
+
+    /// Stores what a tier had, unless it has been purged, or something newer is here.
+    pub(crate) fn put_back(&self, share: usize, old: &Stored, most: usize) -> Standing {
+        let key = old.key();
+        let Some(parts) = Parts::of(key) else {
+            return Standing::Gone;
+        };
+        let _writer = self.writer(key);
+        if parts.has_extra {
+            self.purges.note_extra(self.hash(parts.url));
+        }
+        // Whatever it could be wrong by has left a label, so that the places of recent URLs need not be asked, which are
+        // too few for what is old.
+        let standing = self.purges.standing(key, old);
+        let is_newer = |it: &Stored| {
+            it.selector() == old.selector()
+                && it.freshness().received >= old.freshness().received
+                && self.purges.standing(key, it) != Standing::Gone
+        };
+        let here = self.peek(share, key);
+        if standing != Standing::Gone && !here.iter().flat_map(Resource::variants).any(is_newer) {
+            self.put_first(share, old, None, most);
+        }
+        standing
     }
 
     fn insert(&self, share: usize, key: &[u8], all: Vec<Stored>) {
@@ -226,6 +269,17 @@ impl Store {
     pub(crate) fn remove_url(&self, url: &[u8], manner: Manner) {
         let label = self.hash(url);
         let _writer = self.writer(url);
+        self.remove_key(url, label, manner);
+        if self.purges.needs_label(label) {
+            let purge = PurgeRecord {
+                manner,
+                subject: Subject::Url(url.into()),
+            };
+            self.purges.purge(&purge, Some(label));
+        }
+    }
+
+    fn remove_key(&self, url: &[u8], label: u64, manner: Manner) {
         self.purges.note_url(label);
         for share in self.shares.load().iter() {
             match manner {
@@ -237,16 +291,55 @@ impl Store {
                 }
             }
         }
-        self.purges.purge_extra(label, manner);
     }
 
     pub(crate) fn remove(&self, share: usize, key: &[u8]) {
         self.of(share, |it| it.remove(self.hash(key), key));
     }
 
-    pub(crate) fn purge_all(&self, manner: Manner) {
-        self.purges.purge_all(manner);
-        if manner == Manner::Hard {
+    /// Purges.
+    pub(crate) fn purge(&self, purge: &PurgeRecord) {
+        match &purge.subject {
+            Subject::Url(url) => self.remove_url(url, purge.manner),
+            _ => {
+                self.purges.purge(purge, self.label(&purge.subject));
+                self.clear_if_all(purge);
+            }
+        }
+    }
+
+    /// Purges what another gateway has purged.
+    pub(crate) fn apply_from_log(&self, position: u64, purge: &PurgeRecord) {
+        let label = self.label(&purge.subject);
+        if let (Subject::Url(url), Some(label)) = (&purge.subject, label) {
+            let _writer = self.writer(url);
+            self.remove_key(url, label, purge.manner);
+        }
+        self.purges.purge_from_log(position, purge, label);
+        self.clear_if_all(purge);
+    }
+
+    pub(crate) fn replay(&self, number: u64, position: Option<u64>, purge: &PurgeRecord) {
+        let label = self.label(&purge.subject);
+        self.purges.replay(number, position, purge, label);
+    }
+
+    pub(crate) fn follow_log_from(&self, position: u64) {
+        let everything = PurgeRecord::everything();
+        self.purges.begin_log(position);
+        self.apply_from_log(position, &everything);
+        self.purges.begin_log(position);
+    }
+
+    fn label(&self, subject: &Subject) -> Option<u64> {
+        match subject {
+            Subject::Everything | Subject::Prefix { .. } => None,
+            Subject::Url(bytes) | Subject::Label(bytes) => Some(self.hash(bytes)),
+        }
+    }
+
+    fn clear_if_all(&self, purge: &PurgeRecord) {
+        if purge.manner == Manner::Hard && purge.subject == Subject::Everything {
             self.shares.load().iter().for_each(|it| it.clear());
         }
     }

@@ -10,14 +10,19 @@
 //! A response is looked at once after each purge; until the next it is one comparison.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use super::Manner;
+use super::ledger::Ledger;
+use crate::beyond::{Beyond, PurgeOrigin};
 use crate::key::Parts;
+use crate::purge_record::{PurgeRecord, Subject};
 use crate::stored::Stored;
 
 /// A power of two. Eight bytes each, in two tables.
 const PLACES: usize = 1 << 17;
+/// The same where responses outlive the memory, and each unsafe request leaves its number.
+const PLACES_BEYOND: usize = 1 << 20;
 const PLACES_PER_LABEL: u64 = 4;
 /// Bits that say which URLs have keys with more than the URL in them.
 const EXTRA_BITS: usize = 1 << 20;
@@ -41,7 +46,9 @@ pub(crate) struct Purges {
     /// The last purge that is in the tables.
     last: AtomicU64,
     /// Purges follow each other, so that `last` is never ahead of one that is still being written.
-    writer: Mutex<()>,
+    writer: Mutex<Ledger>,
+    /// Who is told of purges; none where nothing outlives the memory.
+    beyond: Option<Arc<dyn Beyond>>,
     hard: Table,
     soft: Table,
     all_hard: AtomicU64,
@@ -52,8 +59,10 @@ pub(crate) struct Purges {
 }
 
 /// Made by the first purge: most never see one of either manner.
-#[derive(Default)]
-struct Table(OnceLock<Box<[AtomicU64]>>);
+struct Table {
+    places: OnceLock<Box<[AtomicU64]>>,
+    size: usize,
+}
 
 /// A purge of all URLs that begin so.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,15 +74,22 @@ struct Prefix {
 }
 
 impl Table {
+    fn new(size: usize) -> Self {
+        Self {
+            places: OnceLock::new(),
+            size,
+        }
+    }
+
     fn mark(&self, label: u64, number: u64) {
-        let table = self.0.get_or_init(|| zeros(PLACES));
+        let table = self.places.get_or_init(|| zeros(self.size));
         for place in places(table, label) {
             place.fetch_max(number, Ordering::Relaxed);
         }
     }
 
     fn is_after(&self, label: u64, number: u64) -> bool {
-        self.0
+        self.places
             .get()
             .is_some_and(|table| places(table, label).all(|it| it.load(Ordering::Relaxed) > number))
     }
@@ -84,7 +100,7 @@ fn places(table: &[AtomicU64], label: u64) -> impl Iterator<Item = &AtomicU64> {
     (0..PLACES_PER_LABEL).filter_map(move |nth| {
         let at = label.wrapping_add(nth.wrapping_mul(step));
         #[allow(clippy::cast_possible_truncation, reason = "a remainder")]
-        table.get(at as usize % PLACES)
+        table.get(at as usize % table.len())
     })
 }
 
@@ -93,13 +109,19 @@ fn zeros(count: usize) -> Box<[AtomicU64]> {
 }
 
 impl Purges {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(beyond: Option<Arc<dyn Beyond>>) -> Self {
+        let size = if beyond.is_some() {
+            PLACES_BEYOND
+        } else {
+            PLACES
+        };
         Self {
             clock: AtomicU64::new(0),
             last: AtomicU64::new(0),
             writer: Mutex::default(),
-            hard: Table::default(),
-            soft: Table::default(),
+            beyond,
+            hard: Table::new(size),
+            soft: Table::new(size),
             all_hard: AtomicU64::new(0),
             all_soft: AtomicU64::new(0),
             prefixes: RwLock::default(),
@@ -113,55 +135,139 @@ impl Purges {
         self.clock.load(Ordering::Acquire)
     }
 
-    /// Purges what has any of these labels.
-    pub(crate) fn purge(&self, labels: &[u64], manner: Manner) {
-        self.record(|number| {
-            for label in labels {
-                self.table(manner).mark(*label, number);
+    /// Whether responses outlive the memory.
+    pub(crate) fn reach_beyond(&self) -> bool {
+        self.beyond.is_some()
+    }
+
+    /// Purges, and tells those of it who keep responses as well. `label` is that of the URL, tag or group.
+    pub(super) fn purge(&self, purge: &PurgeRecord, label: Option<u64>) {
+        let mut ledger = self.lock();
+        let number = self.next_number();
+        self.write(number, purge, label);
+        if let Some(beyond) = &self.beyond {
+            ledger.begun(number);
+            beyond.purged(number, PurgeOrigin::Here, purge);
+        }
+        self.last.store(number, Ordering::Release);
+    }
+
+    /// Purges what the log says at `position`.
+    pub(super) fn purge_from_log(&self, position: u64, purge: &PurgeRecord, label: Option<u64>) {
+        let mut ledger = self.lock();
+        let number = self.next_number();
+        self.write(number, purge, label);
+        ledger.logged(position, None, number);
+        if let Some(beyond) = &self.beyond {
+            beyond.purged(number, PurgeOrigin::Log(position), purge);
+        }
+        self.last.store(number, Ordering::Release);
+    }
+
+    /// Purges what was purged by this number before a restart.
+    pub(super) fn replay(
+        &self,
+        number: u64,
+        position: Option<u64>,
+        purge: &PurgeRecord,
+        label: Option<u64>,
+    ) {
+        let mut ledger = self.lock();
+        self.clock.fetch_max(number, Ordering::AcqRel);
+        self.write(number, purge, label);
+        match position {
+            // What was before is purged, or not known.
+            Some(position) if *purge == PurgeRecord::everything() => {
+                ledger.begin_at(position, number);
             }
-        });
+            Some(position) => ledger.logged(position, None, number),
+            None => {}
+        }
+        self.last.fetch_max(number, Ordering::AcqRel);
     }
 
-    pub(super) fn purge_all(&self, manner: Manner) {
-        self.record(|number| {
-            let all = match manner {
-                Manner::Hard => &self.all_hard,
-                Manner::Soft => &self.all_soft,
-            };
-            all.store(number, Ordering::Relaxed);
-        });
+    /// Goes on so many numbers after `last` and all that there have been.
+    pub(crate) fn resume(&self, last: u64, margin: u64) -> u64 {
+        let _ledger = self.lock();
+        let number = self.epoch().max(last).saturating_add(margin);
+        self.clock.store(number, Ordering::Release);
+        number
     }
 
-    /// Purges all URLs of `origin` that begin with `path_and_query`.
-    pub(crate) fn purge_prefix(&self, origin: Vec<u8>, path_and_query: Vec<u8>, manner: Manner) {
-        self.record(|number| {
-            let mut prefixes = self
-                .prefixes
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            prefixes.retain(|it| {
-                it.origin != origin
-                    || it.path_and_query != path_and_query
-                    || it.manner_is_hard != (manner == Manner::Hard)
-            });
-            prefixes.push(Prefix {
+    /// The log has an own purge at `position`.
+    pub(crate) fn logged(&self, position: u64, own: u64) {
+        let mut ledger = self.lock();
+        ledger.logged(position, Some(own), self.epoch());
+    }
+
+    /// What the log had before `position` is not known, and everything has been purged for that.
+    pub(super) fn begin_log(&self, position: u64) {
+        let mut ledger = self.lock();
+        ledger.begin_at(position, self.epoch());
+    }
+
+    pub(crate) fn log_position(&self) -> Option<u64> {
+        self.lock().position()
+    }
+
+    pub(crate) fn position_for(&self, epoch: u64) -> Option<u64> {
+        self.lock().position_for(epoch)
+    }
+
+    pub(crate) fn epoch_for(&self, position: u64) -> Option<u64> {
+        self.lock().epoch_for(position)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_number(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Leaves the number of a purge where what it is about will look.
+    fn write(&self, number: u64, purge: &PurgeRecord, label: Option<u64>) {
+        let manner = purge.manner;
+        match &purge.subject {
+            Subject::Everything => {
+                let all = match manner {
+                    Manner::Hard => &self.all_hard,
+                    Manner::Soft => &self.all_soft,
+                };
+                all.fetch_max(number, Ordering::Relaxed);
+            }
+            Subject::Prefix {
                 origin,
                 path_and_query,
+            } => self.add_prefix(Prefix {
+                origin: origin.to_vec(),
+                path_and_query: path_and_query.to_vec(),
                 manner_is_hard: manner == Manner::Hard,
                 number,
-            });
-            if prefixes.len() > PREFIXES {
-                merge_closest(&mut prefixes);
+            }),
+            Subject::Url(_) | Subject::Label(_) => {
+                if let Some(label) = label {
+                    self.table(manner).mark(label, number);
+                }
             }
-        });
+        }
     }
 
-    fn record(&self, write: impl FnOnce(u64)) {
-        let _writer: MutexGuard<'_, ()> =
-            self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = self.clock.fetch_add(1, Ordering::AcqRel) + 1;
-        write(number);
-        self.last.store(number, Ordering::Release);
+    fn add_prefix(&self, new: Prefix) {
+        let mut prefixes = self
+            .prefixes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        prefixes.retain(|it| {
+            it.origin != new.origin
+                || it.path_and_query != new.path_and_query
+                || it.manner_is_hard != new.manner_is_hard
+        });
+        prefixes.push(new);
+        if prefixes.len() > PREFIXES {
+            merge_closest(&mut prefixes);
+        }
     }
 
     fn table(&self, manner: Manner) -> &Table {
@@ -197,15 +303,14 @@ impl Purges {
         Some((self.extra.get(at / 64)?, 1 << (at % 64)))
     }
 
-    /// Purges what is stored for a URL under keys that have more in them, if there may be any. Unsafe requests for
-    /// other URLs leave no traces in the table: there may be thousands a second.
-    pub(super) fn purge_extra(&self, url: u64, manner: Manner) {
-        let may_be_there = self
-            .extra_bit(url)
-            .is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0);
-        if may_be_there {
-            self.purge(&[url], manner);
-        }
+    /// Whether a purge of a URL has to leave its number, because something may look for it there: what is stored under
+    /// keys that have more in them, and what outlives the memory. Unsafe requests for other URLs leave no traces in the
+    /// table: there may be thousands a second.
+    pub(super) fn needs_label(&self, url: u64) -> bool {
+        self.reach_beyond()
+            || self
+                .extra_bit(url)
+                .is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
     }
 
     /// Whether nothing has happened since `epoch` that a response for this URL could be wrong by.

@@ -5,7 +5,7 @@
 //! is asked for again stays. It was taken over `moka`, which needs three to five times as long for a hit (61 to 186 ns
 //! for one key, 199 to 1,003 ns for ten thousand in turn) and 200 bytes more for an entry, with fewer hits (54.5 to 50.7 %
 //! of requests by Zipf's law of which a fifth never comes again); and over `foyer`, which brings 79 crates, some of them
-//! in C, for a tier on disk that is not used here.
+//! in C: the gateway has it for its tier on disk, and this crate does without.
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;

@@ -65,8 +65,15 @@ impl Stored {
         i64::try_from(left).unwrap_or(i64::MAX) - i64::try_from(over).unwrap_or(i64::MAX)
     }
 
+    /// For how long it is of any use: as long as it is fresh, or may be served stale.
+    #[must_use]
+    pub fn use_left(&self, now: Timestamp) -> std::time::Duration {
+        self.freshness().use_left(now)
+    }
+
     /// What it is stored for.
-    pub(crate) fn key(&self) -> &[u8] {
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
         self.slice(self.fixed().key())
     }
 

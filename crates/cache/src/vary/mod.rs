@@ -74,6 +74,23 @@ impl Selector {
     pub(crate) fn view(&self) -> SelectorRef<'_> {
         SelectorRef(&self.0)
     }
+
+    /// Of names and values that were written elsewhere; nothing if they cannot be of any selector.
+    pub(crate) fn from_parts(names: &str, values: &[u8]) -> Option<Self> {
+        if names.is_empty() {
+            return values.is_empty().then(Self::default);
+        }
+        let is_name = |name: &str| HeaderName::from_lowercase(name.as_bytes()).is_ok();
+        let well_formed = names.ends_with(',') && names.split_terminator(',').all(is_name);
+        let few = names.split_terminator(',').count() <= MOST_FIELDS;
+        let bytes = [names.as_bytes(), &[0], values].concat();
+        (well_formed && few && bytes.len() <= LONGEST).then(|| Self(bytes.into()))
+    }
+
+    /// What a request has for these names.
+    pub(crate) fn values_of(names: &str, request: &HeaderMap, policy: &Policy) -> Vec<u8> {
+        values(names, request, policy)
+    }
 }
 
 impl<'a> SelectorRef<'a> {
@@ -87,7 +104,7 @@ impl<'a> SelectorRef<'a> {
     }
 
     /// Names and values; nothing where it has none.
-    fn parts(self) -> Option<(&'a str, &'a [u8])> {
+    pub(crate) fn parts(self) -> Option<(&'a str, &'a [u8])> {
         let (names, values) = self.0.split_at_checked(memchr::memchr(0, self.0)?)?;
         Some((std::str::from_utf8(names).ok()?, values.get(1..)?))
     }

@@ -13,6 +13,7 @@ mod revalidation;
 mod shares;
 mod sharing;
 mod threads;
+mod tiers;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 

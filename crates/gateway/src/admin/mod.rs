@@ -34,7 +34,7 @@ use cache::Cache;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::caching::Purger;
+use crate::caching::{Purger, Tiers};
 use crate::config::{Settings, Snapshot};
 use crate::metrics::{self, Metrics};
 use crate::server::Phase;
@@ -51,6 +51,8 @@ pub(crate) struct Control {
     pub(crate) snapshot: Arc<Snapshot>,
     /// None where nothing is cached.
     pub(crate) cache: Option<Cache>,
+    /// What lies behind that memory.
+    pub(crate) tiers: Option<Arc<Tiers>>,
 }
 
 impl Control {
@@ -88,7 +90,8 @@ pub(crate) async fn serve(
 /// What is not for everybody.
 fn guarded(control: Control, token: access::Token) -> Router {
     let cache = control.cache.clone();
-    let purger = cache.map(|cache| Purger::new(cache, control.snapshot()));
+    let tiers = control.tiers.clone();
+    let purger = cache.map(|cache| Purger::new(cache, tiers, control.snapshot()));
     Router::new()
         .route("/routes", get(routes::list))
         .route("/upstreams", get(upstreams::list))

@@ -9,12 +9,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer::{Error, refused, rejected};
-use crate::caching::{PurgeRequest, Purger};
+use crate::caching::{PurgeRequest, Purger, Told};
 
 /// What was asked for, and done.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Purged {
     purged: PurgeRequest,
+    /// Whether the other gateways have been told, where there is a Redis for that: `told` or `unreachable`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis: Option<&'static str>,
 }
 
 /// Purges what is cached: what was asked for before is not given to anybody who asks from now on.
@@ -38,8 +41,15 @@ pub(super) async fn purge(
         return refused(StatusCode::BAD_REQUEST, &error.to_string());
     }
     tracing::info!(?request, "purged");
+    let told = purger.settle().await;
     if !request.soft {
         tokio::task::spawn_blocking(move || purger.sweep());
     }
-    Json(Purged { purged: request }).into_response()
+    let redis = match told {
+        Told::Nobody => None,
+        Told::Everybody => Some("told"),
+        Told::Later => Some("unreachable"),
+    };
+    let purged = request;
+    Json(Purged { purged, redis }).into_response()
 }

@@ -25,6 +25,7 @@ use super::job::{Job, Jobs, Told};
 use super::query::{self, Question};
 use super::report::{Counts, Outcome, Report};
 use super::route::RouteCache;
+use super::tiers::Tiers;
 use crate::auth::Identity;
 use crate::config::Route;
 use crate::error::{ErrorCode, Refusal};
@@ -41,6 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Caching {
     pub(super) cache: cache::Cache,
+    pub(super) tiers: Option<Arc<Tiers>>,
     pub(super) proxy: Rc<Proxy>,
     pub(super) counts: Arc<Counts>,
     jobs: Jobs,
@@ -79,9 +81,15 @@ struct Plain {
 }
 
 impl Caching {
-    pub(crate) fn new(cache: cache::Cache, proxy: &Rc<Proxy>, counts: Arc<Counts>) -> Self {
+    pub(crate) fn new(
+        cache: cache::Cache,
+        tiers: Option<Arc<Tiers>>,
+        proxy: &Rc<Proxy>,
+        counts: Arc<Counts>,
+    ) -> Self {
         Self {
             cache,
+            tiers,
             proxy: Rc::clone(proxy),
             counts,
             jobs: Jobs::default(),

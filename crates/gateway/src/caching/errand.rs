@@ -3,8 +3,8 @@
 use std::fmt;
 
 use cache::{
-    CacheStatus, Failure, Fill, Forward, Freshened, Leader, Response as Head, Stale, Stored,
-    Ticket, Times, Timestamp, Validators, is_failure,
+    CacheStatus, Failure, Fill, Forward, Freshened, Hit, Leader, Lookup, Recalled,
+    Response as Head, Stale, Stored, Ticket, Times, Timestamp, Validators, is_failure,
 };
 use http::header::{CONTENT_TYPE, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, response};
@@ -15,6 +15,7 @@ use super::answer::Caching;
 use super::asked::View;
 use super::query::Question;
 use super::report::{Outcome, Report};
+use super::tiers::{Reach, Tier};
 use crate::config::{Fallback, Route};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
@@ -99,13 +100,82 @@ pub(super) enum Reply {
 }
 
 impl Errand<'_> {
-    /// Runs it; `leader` if others wait for it.
+    /// Runs it; `leader` if others wait for it. What a tier has is taken before the backend is asked.
     pub(super) async fn run(
         &self,
         body: Body,
         leader: Option<Leader>,
         entry: &mut Entry,
     ) -> Fetched {
+        if leader.is_some()
+            && let Some(hit) = self.stored_meanwhile()
+        {
+            return found(&hit, hit.cache_status(), leader);
+        }
+        match self.recall().await {
+            Some((Recalled::Hit(hit), tier)) => {
+                let status = CacheStatus {
+                    detail: Some(tier.name()),
+                    ..hit.cache_status()
+                };
+                found(&hit, status, leader)
+            }
+            Some((Recalled::Stale(stale), _)) => {
+                let errand = Errand {
+                    why: stale.why(),
+                    stale: Some(&stale),
+                    ..*self
+                };
+                errand.fetch(body, leader, entry).await
+            }
+            Some((Recalled::Unfit, _)) | None => self.fetch(body, leader, entry).await,
+        }
+    }
+
+    /// What somebody else has stored since this one has looked: who asks for the same on another worker may have ended just
+    /// before this one began.
+    fn stored_meanwhile(&self) -> Option<Hit> {
+        if !matches!(
+            self.why,
+            Forward::UriMiss | Forward::VaryMiss | Forward::Stale
+        ) {
+            return None;
+        }
+        let target = self.view.target(self.routed);
+        let request = self.view.request(self.routed, self.route, &target);
+        let (cache, now) = (&self.caching.cache, self.time.now());
+        match cache.lookup(self.key, &request, self.policy, now) {
+            Lookup::Hit(hit) => Some(hit),
+            _ => None,
+        }
+    }
+
+    /// What the tiers behind the memory have for it: anything if memory has nothing, and what another gateway has
+    /// validated meanwhile if memory has something stale.
+    async fn recall(&self) -> Option<(Recalled, Tier)> {
+        let tiers = self.caching.tiers.as_ref()?;
+        let reach = match self.why {
+            Forward::UriMiss | Forward::VaryMiss => Reach::All,
+            Forward::Stale => Reach::Shared,
+            Forward::Bypass | Forward::Method | Forward::Request => return None,
+        };
+        let target = self.view.target(self.routed);
+        let request = self.view.request(self.routed, self.route, &target);
+        let cache = &self.caching.cache;
+        let fits = |stored: Stored| {
+            let now = self.time.now();
+            match cache.recall(&request, self.policy, self.ticket, stored, now) {
+                Recalled::Unfit => None,
+                Recalled::Stale(_) if reach == Reach::Shared => None,
+                recalled => Some(recalled),
+            }
+        };
+        let asked = (request.headers, self.policy);
+        tiers.recall(cache, self.key, asked, reach, fits).await
+    }
+
+    /// Asks the backend.
+    async fn fetch(&self, body: Body, leader: Option<Leader>, entry: &mut Entry) -> Fetched {
         let validators = self.stale.map(Stale::validators);
         let validators = validators.filter(|validators| !validators.is_empty());
         let mut requested = self.time.now();
@@ -406,4 +476,16 @@ fn varies_by_what_is_written_here(headers: &HeaderMap) -> bool {
             WRITTEN_HERE.iter().any(is_name)
         })
     })
+}
+
+/// An errand that ends before the backend has been asked; `leader` if others wait for it.
+fn found(hit: &Hit, status: CacheStatus<'static>, leader: Option<Leader>) -> Fetched {
+    if let Some(leader) = leader {
+        leader.found(hit.stored());
+    }
+    Fetched {
+        reply: Ok(Reply::Stored(hit.stored().clone(), Vec::new())),
+        report: Report::new(Outcome::Hit, status),
+        cause: None,
+    }
 }

@@ -18,6 +18,7 @@
 //! explanation.rs  what would be done with a request
 //! report.rs   what was done: Cache-Status, the access log's word, and counts
 //! purge.rs    purging, as operators ask for it
+//! tiers/      what is behind the memory: disk and Redis
 //! ```
 
 mod answer;
@@ -30,6 +31,7 @@ mod purge;
 mod query;
 mod report;
 mod route;
+mod tiers;
 
 pub(crate) use answer::Caching;
 pub(crate) use body::stored_body;
@@ -38,3 +40,5 @@ pub(crate) use explanation::explain;
 pub(crate) use purge::{PurgeRequest, Purger};
 pub(crate) use report::{Counts, Outcome, Report};
 pub(crate) use route::RouteCache;
+pub(crate) use tiers::TierError;
+pub(crate) use tiers::{Answer, Tier, Tiers, Told, Write};

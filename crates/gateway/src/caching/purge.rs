@@ -6,6 +6,7 @@ use cache::{Cache, Manner, Purge, Target};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::tiers::{Tiers, Told};
 use crate::config::Snapshot;
 use crate::router::path;
 
@@ -48,6 +49,7 @@ pub(crate) enum PurgeError {
 #[derive(Debug, Clone)]
 pub(crate) struct Purger {
     cache: Cache,
+    tiers: Option<Arc<Tiers>>,
     snapshot: Arc<Snapshot>,
 }
 
@@ -61,8 +63,20 @@ struct Location<'a> {
 const SCHEMES: [(&str, &str); 2] = [("http", ":80"), ("https", ":443")];
 
 impl Purger {
-    pub(crate) fn new(cache: Cache, snapshot: Arc<Snapshot>) -> Self {
-        Self { cache, snapshot }
+    pub(crate) fn new(cache: Cache, tiers: Option<Arc<Tiers>>, snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            cache,
+            tiers,
+            snapshot,
+        }
+    }
+
+    /// Waits until what has been purged holds after a restart and at other gateways too, for a second at most.
+    pub(crate) async fn settle(&self) -> Told {
+        match &self.tiers {
+            Some(tiers) => tiers.settle().await,
+            None => Told::Nobody,
+        }
     }
 
     /// Purges. What is asked for from now on is not answered with what was stored before.

@@ -51,5 +51,12 @@ pub(super) fn purge(settings: &Settings, matches: &ArgMatches) -> Result<(), Cli
         all: matches.get_flag("all"),
         soft: matches.get_flag("soft"),
     };
-    ask(settings, "/cache/purge", &request).map(drop)
+    let answer = ask(settings, "/cache/purge", &request)?;
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+    if answer["redis"] == "unreachable" {
+        let message =
+            "purged, but Redis cannot be asked: other gateways will hear of it when it can";
+        return Err(CliError::Admin(message.to_owned()));
+    }
+    Ok(())
 }

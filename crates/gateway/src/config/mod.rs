@@ -27,9 +27,9 @@ pub use load::{Loaded, load};
 pub use routes::schema;
 pub(crate) use settings::log_filter;
 pub use settings::{
-    AccessLog, AccessLogFormat, AdminToken, DnsSettings, JwtSettings, Limits, LogFormat,
-    RedisServer, RedisSettings, SETTINGS, Secret, Setting, SettingError, Settings, Sources,
-    Timeouts, Topology, UpstreamPool, env_example, reference,
+    AccessLog, AccessLogFormat, AdminToken, CacheTierSettings, DnsSettings, JwtSettings, Limits,
+    LogFormat, RedisServer, RedisSettings, SETTINGS, Secret, Setting, SettingError, Settings,
+    Sources, Timeouts, Topology, UpstreamPool, env_example, reference,
 };
 pub use snapshot::{Destination, Policy, Route, Shadowed, Snapshot};
 pub(crate) use snapshot::{Fallback, FixedAnswer};

@@ -2,6 +2,7 @@
 //!
 //! Whoever counts keeps plain atomics; here they get their names. They are read when somebody asks.
 
+mod cache_tiers;
 mod caching;
 mod failures;
 mod rate_limits;
@@ -12,9 +13,10 @@ use cache::Cache;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
-use crate::caching::Counts;
+use crate::caching::{Counts, Tiers};
 use crate::config::Snapshot;
 use crate::middleware::rate_limit::StoreHealth;
+use cache_tiers::CacheTiers;
 use caching::Caching;
 use failures::Failures;
 use rate_limits::RateLimitStore;
@@ -28,17 +30,35 @@ pub(crate) struct Metrics {
     registry: Registry,
 }
 
+/// What there is to be told of the cache.
+#[derive(Debug)]
+pub(crate) struct CacheParts {
+    pub(crate) cache: Cache,
+    /// What is behind its memory.
+    pub(crate) tiers: Option<Arc<Tiers>>,
+    /// What each worker counts of it.
+    pub(crate) counts: Vec<Arc<Counts>>,
+}
+
 impl Metrics {
-    /// `cache` is the cache, and what each worker counts of it; none where nothing is cached.
+    /// `cache` is none where nothing is cached.
     pub(crate) fn new(
         snapshot: &Arc<Snapshot>,
         store: Arc<StoreHealth>,
-        cache: Option<(Cache, Vec<Arc<Counts>>)>,
+        cache: Option<CacheParts>,
     ) -> Self {
         let mut registry = Registry::with_prefix("api_gateway");
         registry.register_collector(Box::new(Failures(Arc::clone(snapshot))));
         registry.register_collector(Box::new(RateLimitStore(store)));
-        if let Some((cache, counts)) = cache {
+        if let Some(CacheParts {
+            cache,
+            tiers,
+            counts,
+        }) = cache
+        {
+            if let Some(tiers) = tiers {
+                registry.register_collector(Box::new(CacheTiers(tiers)));
+            }
             registry.register_collector(Box::new(Caching {
                 cache,
                 counts,

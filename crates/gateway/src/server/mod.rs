@@ -21,9 +21,9 @@ use cache::Cache;
 use tokio::sync::watch;
 
 use crate::admin::{self, Control};
-use crate::caching::Counts;
+use crate::caching::{Counts, TierError, Tiers};
 use crate::config::{AccessLog, AccessLogFormat, DnsSettings, Route, Settings, Snapshot};
-use crate::metrics::Metrics;
+use crate::metrics::{CacheParts, Metrics};
 use crate::middleware::access_log::{Sink, SinkError, Style};
 use crate::middleware::rate_limit::StoreHealth;
 use crate::upstream::{self, Names, Upstream};
@@ -71,6 +71,9 @@ pub enum StartError {
     /// The access log cannot be written.
     #[error(transparent)]
     AccessLog(#[from] SinkError),
+    /// What is cached cannot be kept on disk.
+    #[error(transparent)]
+    CacheTier(#[from] TierError),
     /// A thread or a runtime cannot be made.
     #[error("cannot start {what}: {error}")]
     Start {
@@ -144,7 +147,7 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         settings.redis.server.as_ref(),
         settings.workers,
     ));
-    let cache = cache(&settings, &snapshot);
+    let cache = open_cache(&settings, &snapshot).await?;
     let mut cache_counts = Vec::new();
     for (index, listener) in listeners.sockets.into_iter().enumerate() {
         let worker = Worker {
@@ -158,11 +161,12 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
             open_connections: Arc::clone(&open_connections),
             most_connections,
             store_health: Arc::clone(&store_health),
-            cache: cache.as_ref().map(|cache| {
+            cache: cache.as_ref().map(|(cache, tiers)| {
                 let counts = Arc::new(Counts::new(snapshot.routes.len()));
                 cache_counts.push(Arc::clone(&counts));
                 WorkerCache {
                     cache: cache.clone(),
+                    tiers: tiers.clone(),
                     counts,
                 }
             }),
@@ -177,13 +181,18 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
             Metrics::new(
                 &snapshot,
                 store_health,
-                cache.clone().zip(Some(cache_counts)),
+                cache.clone().map(|(cache, tiers)| CacheParts {
+                    cache,
+                    tiers,
+                    counts: cache_counts,
+                }),
             )
         });
         let control = Control {
             settings: Arc::clone(&settings),
             snapshot: Arc::clone(&snapshot),
-            cache,
+            cache: cache.as_ref().map(|(cache, _)| cache.clone()),
+            tiers: cache.as_ref().and_then(|(_, tiers)| tiers.clone()),
         };
         // Before anybody hears that there is somebody to be asked.
         let token = admin_address.and_then(|it| admin::required_token(&settings, it));
@@ -193,24 +202,43 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
     announce(address, admin_address, &settings, &snapshot);
 
     let result = shutdown::wait(signals, &phase, workers, settings.timeouts.shutdown).await;
+    if let Some((_, Some(tiers))) = cache {
+        tiers.close().await;
+    }
     if let Some(sink) = sink {
         sink.close();
     }
     result
 }
 
-/// The cache; none where no route is cached.
-fn cache(settings: &Settings, snapshot: &Snapshot) -> Option<Cache> {
-    let is_used = snapshot.routes.iter().any(|route| route.cache.is_some());
-    is_used.then(|| {
-        let cache = Cache::new(cache::Settings {
-            capacity: settings.cache_size,
-            largest_body: settings.cache_max_object_size,
-            ..cache::Settings::default()
+/// The cache, and what is behind its memory; none where no route is cached.
+async fn open_cache(
+    settings: &Settings,
+    snapshot: &Snapshot,
+) -> Result<Option<(Cache, Option<Arc<Tiers>>)>, StartError> {
+    if snapshot.routes.iter().all(|route| route.cache.is_none()) {
+        return Ok(None);
+    }
+    let memory = cache::Settings {
+        capacity: settings.cache_size,
+        largest_body: settings.cache_max_object_size,
+        ..cache::Settings::default()
+    };
+    let (cache, tiers) = Tiers::open(memory, &settings.cache_tiers).await?;
+    cache.set_capacity(settings.cache_size, &snapshot.cache_shares);
+    if let Some(tiers) = &tiers {
+        let (writing, written) = (cache.clone(), Arc::clone(tiers));
+        supervisor::supervise("writing what is cached", move || {
+            let (cache, tiers) = (writing.clone(), Arc::clone(&written));
+            async move { tiers.write_behind(&cache).await }
         });
-        cache.set_capacity(settings.cache_size, &snapshot.cache_shares);
-        cache
-    })
+        let (cache, tiers) = (cache.clone(), Arc::clone(tiers));
+        supervisor::supervise("the cache in Redis", move || {
+            let (cache, tiers) = (cache.clone(), Arc::clone(&tiers));
+            async move { tiers.keep_connected(&cache).await }
+        });
+    }
+    Ok(Some((cache, tiers)))
 }
 
 /// Fetches the keys of issuers that publish them, in the background.

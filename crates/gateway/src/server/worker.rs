@@ -23,7 +23,7 @@ use super::StartError;
 use super::connection::{self, ClientService, Limits};
 use super::shutdown::Phase;
 use crate::auth::Authenticator;
-use crate::caching::{Caching, Counts};
+use crate::caching::{Caching, Counts, Tiers};
 use crate::config::{Settings, Snapshot};
 use crate::handler::{Clock, Handler};
 use crate::middleware::access_log::{AccessLog, SinkHandle, Style};
@@ -62,6 +62,7 @@ pub(super) struct Worker {
 #[derive(Debug)]
 pub(super) struct WorkerCache {
     pub(super) cache: cache::Cache,
+    pub(super) tiers: Option<Arc<Tiers>>,
     pub(super) counts: Arc<Counts>,
 }
 
@@ -192,7 +193,7 @@ fn handler(
     });
     Handler {
         authenticator: Authenticator::new(services),
-        caching: cache.map(|cache| Rc::new(Caching::new(cache.cache, &proxy, cache.counts))),
+        caching: cache.map(|it| Rc::new(Caching::new(it.cache, it.tiers, &proxy, it.counts))),
         proxy,
         store,
         access_log: Rc::clone(access_log),

@@ -85,6 +85,8 @@ pub struct Settings {
     pub cache_size: u64,
     /// `CACHE_MAX_OBJECT_SIZE`, bytes.
     pub cache_max_object_size: u64,
+    /// `CACHE_DISK_*`, `CACHE_REDIS_*`: what is behind the memory.
+    pub cache_tiers: CacheTierSettings,
     /// `ACCESS_LOG`.
     pub access_log: AccessLog,
     /// `ACCESS_LOG_FORMAT`.
@@ -136,6 +138,23 @@ pub struct RedisSettings {
     pub server: Option<RedisServer>,
     /// `REDIS_TIMEOUT`: how long a request waits for it at most.
     pub timeout: Duration,
+}
+
+/// Where what is cached is kept besides the memory.
+#[derive(Debug, Clone)]
+pub struct CacheTierSettings {
+    /// `CACHE_DISK_PATH`: a folder; none where nothing survives a restart.
+    pub disk_path: Option<PathBuf>,
+    /// `CACHE_DISK_SIZE`, bytes.
+    pub disk_size: u64,
+    /// `CACHE_REDIS_URL`; none where each gateway has a cache of its own.
+    pub redis: Option<RedisServer>,
+    /// `CACHE_REDIS_PREFIX`.
+    pub redis_prefix: String,
+    /// `CACHE_REDIS_TIMEOUT`: how long a request waits for it at most.
+    pub redis_timeout: Duration,
+    /// `CACHE_REDIS_MAX_OBJECT_SIZE`, bytes.
+    pub redis_max_object_size: u64,
 }
 
 /// Text that is never shown.
@@ -304,6 +323,15 @@ impl Settings {
             cache_ttl: read.value("CACHE_TTL", v::long_duration_or_zero),
             cache_size: read.value("CACHE_SIZE", v::cache_size),
             cache_max_object_size: read.value("CACHE_MAX_OBJECT_SIZE", v::object_size),
+            cache_tiers: CacheTierSettings {
+                disk_path: read.value("CACHE_DISK_PATH", v::disk_cache),
+                disk_size: read.value("CACHE_DISK_SIZE", v::disk_cache_size),
+                redis: read.value("CACHE_REDIS_URL", v::redis_server),
+                redis_prefix: read.value("CACHE_REDIS_PREFIX", v::key_prefix),
+                redis_timeout: read.value("CACHE_REDIS_TIMEOUT", v::duration),
+                redis_max_object_size: read
+                    .value("CACHE_REDIS_MAX_OBJECT_SIZE", v::shared_object_size),
+            },
             access_log: read.value("ACCESS_LOG", v::access_log),
             access_log_format: read.value("ACCESS_LOG_FORMAT", v::access_log_format),
             log_level: read.value("LOG_LEVEL", v::log_filter),

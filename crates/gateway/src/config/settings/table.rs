@@ -243,6 +243,43 @@ pub const SETTINGS: &[Setting] = &[
         "The largest body that is cached, 1KiB to 1GiB, less where CACHE_SIZE has no room for some of them; a route's \"maxObjectSize\" may be less",
     ),
     setting(
+        CACHING,
+        "CACHE_DISK_PATH",
+        "",
+        "Folder in which what is cached is kept as well, so that it is there after a restart; one gateway's own",
+    ),
+    setting(
+        CACHING,
+        "CACHE_DISK_SIZE",
+        "1GiB",
+        "How much it may take there, 128MiB to 65536GiB",
+    ),
+    Setting {
+        variable: "CACHE_REDIS_URL",
+        default: "",
+        help: "Redis or Valkey in which several gateways share what is cached, and tell each other of purges; of the same forms as REDIS_URL",
+        group: CACHING,
+        secret: true,
+    },
+    setting(
+        CACHING,
+        "CACHE_REDIS_PREFIX",
+        "api-gateway",
+        "What the names of keys begin with there; gateways with other routes are to have another",
+    ),
+    setting(
+        CACHING,
+        "CACHE_REDIS_TIMEOUT",
+        "50ms",
+        "How long a request that is not in memory waits for it at most, 1ms to 24h",
+    ),
+    setting(
+        CACHING,
+        "CACHE_REDIS_MAX_OBJECT_SIZE",
+        "1MiB",
+        "The largest response that is shared, head and all, 1KiB to 64MiB",
+    ),
+    setting(
         COMPRESSION,
         "ENABLE_COMPRESSION",
         "false",

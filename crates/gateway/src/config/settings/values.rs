@@ -230,6 +230,33 @@ pub(super) fn object_size(text: &str) -> Parsed<u64> {
     size.ok_or_else(|| "must be a size from 1KiB to 1GiB, such as 64KiB or 8MiB".to_owned())
 }
 
+pub(super) fn disk_cache(text: &str) -> Parsed<Option<PathBuf>> {
+    if !text.is_empty() && !cfg!(feature = "disk-cache") {
+        return Err("is not possible: this program was built without \"disk-cache\"".to_owned());
+    }
+    optional_path(text)
+}
+
+pub(super) fn disk_cache_size(text: &str) -> Parsed<u64> {
+    let size = size::parse(text).filter(|size| (1 << 27..=1 << 46).contains(size));
+    size.ok_or_else(|| "must be a size from 128MiB to 65536GiB, such as 10GiB".to_owned())
+}
+
+pub(super) fn shared_object_size(text: &str) -> Parsed<u64> {
+    let size = size::parse(text).filter(|size| (1 << 10..=1 << 26).contains(size));
+    size.ok_or_else(|| "must be a size from 1KiB to 64MiB, such as 256KiB".to_owned())
+}
+
+/// Without braces, which say where a key lies in a cluster.
+pub(super) fn key_prefix(text: &str) -> Parsed<String> {
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'{' | b'}');
+    let is_prefix = !text.is_empty() && text.len() <= 100 && text.bytes().all(is_allowed);
+    is_prefix.then(|| text.to_owned()).ok_or_else(|| {
+        "must be 1 to 100 letters of ASCII without spaces and braces, such as api-gateway"
+            .to_owned()
+    })
+}
+
 pub(super) fn least_size(text: &str) -> Parsed<u64> {
     let size = size::parse(text).filter(|size| *size <= 16 * 1024 * 1024);
     size.ok_or_else(|| "must be a size up to 16MiB, such as 0, 512 or 1KiB".to_owned())

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Store;
-use super::connection::{Connection, Connector};
+use super::{MOST_PENDING, Store, calls};
 use crate::config::RedisServer;
+use crate::redis_connection::{Connection, Connector};
 
 /// How long it may take to find a server, all addresses that have to be asked together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,7 +42,9 @@ pub(crate) async fn keep(store: Rc<Store>, server: RedisServer) {
 /// Makes a connection, and returns how long it has lasted, or why there is none.
 async fn connected(store: Rc<Store>, server: RedisServer) -> Result<Duration, String> {
     let connection = timeout(CONNECT_TIMEOUT, async {
-        Connector::new(&server)?.connect(&store.script).await
+        let connection = Connector::new(&server)?.connect(MOST_PENDING).await?;
+        calls::tell(&connection, &store.script).await?;
+        redis::RedisResult::Ok(connection)
     })
     .await
     .map_err(|_| format!("no connection within {CONNECT_TIMEOUT:?}"))?

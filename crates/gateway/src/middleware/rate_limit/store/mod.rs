@@ -5,7 +5,7 @@
 //! until [`keep`] has made another, about a second later at the earliest: an outage costs time once, and not every
 //! request.
 
-mod connection;
+mod calls;
 mod health;
 mod keeper;
 mod script;
@@ -19,7 +19,7 @@ use futures_util::future::join_all;
 use rate_limiter::Decision;
 use tokio::sync::Notify;
 
-use connection::Connection;
+use crate::redis_connection::Connection;
 use script::Script;
 
 pub(crate) use health::{Failure, Fallback, StoreHealth};
@@ -69,7 +69,7 @@ impl Store {
             self.health.count(Failure::Disconnected);
             return decisions;
         };
-        let calls = connection.divide(asks);
+        let calls = calls::divide(&connection, asks);
         let answers = join_all(calls.iter().map(|call| self.call(&connection, call))).await;
         for (call, answer) in calls.iter().zip(answers) {
             for (ask, decision) in call.iter().zip(answer) {
@@ -85,7 +85,7 @@ impl Store {
             self.health.count(Failure::TimedOut);
             return Vec::new();
         };
-        let answer = connection.take(&self.script, asks);
+        let answer = calls::take(connection, &self.script, asks);
         let (failure, reason) = match tokio::time::timeout(self.timeout, answer).await {
             Ok(Ok(decisions)) => return decisions,
             Ok(Err(error)) => (Failure::Error, error.to_string()),

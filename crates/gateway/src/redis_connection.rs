@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rate_limiter::Decision;
 use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
@@ -10,28 +9,25 @@ use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue,
-    IntoConnectionInfo, RedisConnectionInfo, RedisResult, ServerErrorKind,
+    IntoConnectionInfo, Pipeline, RedisConnectionInfo, RedisResult,
 };
-use tokio::time::timeout;
 
-use super::MOST_PENDING;
-use super::script::{Ask, Script, decisions};
 use crate::config::{RedisServer, Topology};
 
 /// How long one server may take to be connected to; there may be several to be asked before.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Of a cluster's node that says a key has moved, to the one that has it.
 const REDIRECTS: u32 = 2;
 
 /// What connections are made with.
-pub(super) enum Connector {
+pub(crate) enum Connector {
     Single(Client),
     Cluster(ClusterClient),
     Sentinel(SentinelClient),
 }
 
 /// A connection that many requests use at once.
-pub(super) enum Connection {
+pub(crate) enum Connection {
     Single(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
@@ -47,7 +43,7 @@ impl std::fmt::Debug for Connection {
 
 impl Connector {
     /// Connects nowhere yet.
-    pub(super) fn new(server: &RedisServer) -> RedisResult<Self> {
+    pub(crate) fn new(server: &RedisServer) -> RedisResult<Self> {
         let mut addresses = server
             .nodes
             .iter()
@@ -93,33 +89,25 @@ impl Connector {
         }
     }
 
-    /// A connection to a server that knows the script.
-    pub(super) async fn connect(&mut self, script: &Script) -> RedisResult<Connection> {
+    /// A connection, over which at most `most_pending` questions wait to be sent.
+    pub(crate) async fn connect(&mut self, most_pending: usize) -> RedisResult<Connection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             // Whoever asks has a limit of his own.
             .set_response_timeout(None)
-            .set_pipeline_buffer_size(MOST_PENDING);
-        let connection = match self {
-            Self::Single(client) => {
+            .set_pipeline_buffer_size(most_pending);
+        Ok(match self {
+            Self::Single(client) => Connection::Single(
                 client
                     .get_multiplexed_async_connection_with_config(&config)
-                    .await?
-            }
+                    .await?,
+            ),
             // The sentinels are asked for the master each time.
-            Self::Sentinel(client) => client.get_async_connection_with_config(&config).await?,
-            Self::Cluster(client) => {
-                let connection = Connection::Cluster(client.get_async_connection().await?);
-                // A node that is down or hangs does not keep us from the others; one that does not know the script is
-                // told of it when it is asked.
-                let told = connection.query::<redis::Value>(script.load());
-                let _whether_all_know_it = timeout(CONNECT_TIMEOUT, told).await;
-                return Ok(connection);
+            Self::Sentinel(client) => {
+                Connection::Single(client.get_async_connection_with_config(&config).await?)
             }
-        };
-        let connection = Connection::Single(connection);
-        let _hash: String = connection.query(script.load()).await?;
-        Ok(connection)
+            Self::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
+        })
     }
 }
 
@@ -144,40 +132,13 @@ fn no_address() -> redis::RedisError {
 }
 
 impl Connection {
-    /// What can be asked in one call: everything of one server; in a cluster, of one client, whose keys lie together.
-    pub(super) fn divide<'a>(&self, asks: Vec<Ask<'a>>) -> Vec<Vec<Ask<'a>>> {
-        if let Self::Single(_) = self {
-            return vec![asks];
-        }
-        let mut calls: Vec<Vec<Ask<'a>>> = Vec::new();
-        for ask in asks {
-            match calls.iter_mut().find(|call| call[0].client == ask.client) {
-                Some(call) => call.push(ask),
-                None => calls.push(vec![ask]),
-            }
-        }
-        calls
-    }
-
-    /// Runs the script.
-    pub(super) async fn take(
-        &self,
-        script: &Script,
-        asks: &[Ask<'_>],
-    ) -> RedisResult<Vec<Decision>> {
-        let mut answer: RedisResult<Vec<u64>> = self.query(script.run(asks)).await;
-        if answer
-            .as_ref()
-            .is_err_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
-        {
-            // It has been started anew, or told to forget.
-            answer = self.query(script.load_and_run(asks)).await;
-        }
-        decisions(&answer?, asks.len())
+    /// Whether keys lie on several servers.
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
     }
 
     /// Whether the server is still there.
-    pub(super) async fn ping(&self) -> RedisResult<()> {
+    pub(crate) async fn ping(&self) -> RedisResult<()> {
         match self {
             Self::Single(_) => self.query::<String>(redis::cmd("PING")).await.map(|_| ()),
             // It looks after its nodes itself.
@@ -185,10 +146,19 @@ impl Connection {
         }
     }
 
-    async fn query<T: FromRedisValue>(&self, command: Cmd) -> RedisResult<T> {
+    /// The answer to a command.
+    pub(crate) async fn query<T: FromRedisValue>(&self, command: Cmd) -> RedisResult<T> {
         match self {
             Self::Single(connection) => command.query_async(&mut connection.clone()).await,
             Self::Cluster(connection) => command.query_async(&mut connection.clone()).await,
+        }
+    }
+
+    /// The answers to several commands, which are done all together or not at all.
+    pub(crate) async fn query_all<T: FromRedisValue>(&self, commands: &Pipeline) -> RedisResult<T> {
+        match self {
+            Self::Single(connection) => commands.query_async(&mut connection.clone()).await,
+            Self::Cluster(connection) => commands.query_async(&mut connection.clone()).await,
         }
     }
 }
