@@ -83,11 +83,11 @@ async fn what_one_gateway_has_fetched_the_other_answers_with_its_age() {
     assert!(!status(&get(&other, "/a", &[]).await).contains("detail"));
     assert_eq!(other.metric(&series("lookups", "hit")).await, 2);
     assert_eq!(other.metric("api_gateway_cache_redis_connected").await, 1);
-    // Redis forgets what nobody can use any more.
+    // Redis forgets what nobody can use any more: a minute after its time it may still stand in for a backend that is not there.
     let keys = redis.ask(&["KEYS", "api-gateway:r:*"]).await;
     for key in keys.lines() {
         let left: i64 = redis.ask(&["TTL", key]).await.parse().unwrap();
-        assert!((1..=300).contains(&left), "{key}: {left}");
+        assert!((1..=360).contains(&left), "{key}: {left}");
     }
     assert_eq!(keys.lines().count(), 4);
 }
