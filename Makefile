@@ -3,8 +3,10 @@
 CARGO ?= cargo
 # A test that hangs must not hold its machine.
 TEST_LIMIT ?= 15m
+# What scripts/tools installs.
+PYTHON_TOOLS = $(or $(CARGO_TARGET_DIR),target)/tools/python/bin
 .DEFAULT_GOAL := help
-.PHONY: help run test build bench fuzz dev lint clean setup
+.PHONY: help run test build bench fuzz dev lint book docker clean setup tools
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -13,7 +15,7 @@ run: setup ## Build and start the gateway with sample backends
 	$(CARGO) build --release --bin api-gateway
 	exec ./target/release/api-gateway demo
 
-test: setup ## Run all tests; installs what they need
+test: setup tools ## Run all tests; installs what they need
 	$(CARGO) test --workspace --quiet --no-run
 	timeout --verbose $(TEST_LIMIT) $(CARGO) test --workspace --quiet
 	@if [ -z "$$CONFORMANCE_DATA" ]; then echo "passed over: the HTTP/1 conformance cases (set CONFORMANCE_DATA to their folder)"; fi
@@ -32,9 +34,16 @@ fuzz: setup ## Fuzz the wire and the cache for a minute per target (FUZZ_SECONDS
 dev: setup ## Rebuild and restart the demo on every change
 	scripts/dev
 
-lint: setup ## Check format and lints
+lint: setup tools ## Check format, lints, licences and known weaknesses of dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	scripts/deny
+
+docker: ## Build the image api-gateway
+	docker build --tag api-gateway .
+
+book: tools ## Make the documentation into a book, target/book/index.html
+	$(PYTHON_TOOLS)/mdbook build docs
 
 clean: ## Remove everything that was built
 	$(CARGO) clean
@@ -42,3 +51,6 @@ clean: ## Remove everything that was built
 
 setup:
 	@scripts/setup
+
+tools:
+	@scripts/tools

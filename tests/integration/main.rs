@@ -16,6 +16,7 @@ mod compression;
 mod conformance;
 mod connection_limits;
 mod cors;
+mod deployment;
 mod dns;
 mod explain;
 mod failures;

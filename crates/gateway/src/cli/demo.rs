@@ -1,6 +1,9 @@
 //! `api-gateway demo`.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{CliError, load, routes};
 use crate::config::{Loaded, Settings};
@@ -8,8 +11,23 @@ use crate::demo;
 use crate::diagnostics;
 use crate::server;
 
+/// The arguments of `demo`.
+pub(super) fn command() -> Command {
+    Command::new("demo")
+        .about("Serve, with sample backends in the same process")
+        .arg(
+            Arg::new("backends")
+                .long("backends")
+                .action(ArgAction::SetTrue)
+                .help("Only the sample backends, on HOST, for a gateway elsewhere"),
+        )
+}
+
 /// Serves, with sample backends in the same process, and says what to try.
-pub(super) fn demo(settings: Settings) -> Result<(), CliError> {
+pub(super) fn demo(settings: Settings, matches: &ArgMatches) -> Result<(), CliError> {
+    if matches.get_flag("backends") {
+        return backends(&settings);
+    }
     let Loaded { snapshot, warnings } = load(&settings)?;
     diagnostics::start(&settings);
     for warning in &warnings {
@@ -17,10 +35,20 @@ pub(super) fn demo(settings: Settings) -> Result<(), CliError> {
     }
     let runtime = server::control_runtime()?;
     runtime.block_on(async {
-        demo::start().await?;
+        demo::start(Ipv4Addr::LOCALHOST.into()).await?;
         show(&routes::table(&snapshot));
         show(&demo::banner(&settings, &snapshot.authority.issuer));
         Ok(server::run_on(Arc::new(settings), Arc::new(snapshot)).await?)
+    })
+}
+
+/// The sample backends alone, until a signal.
+fn backends(settings: &Settings) -> Result<(), CliError> {
+    diagnostics::start(settings);
+    server::control_runtime()?.block_on(async {
+        demo::start(settings.host).await?;
+        tracing::info!(host = %settings.host, "sample backends listen");
+        Ok(server::stop_signal().await?)
     })
 }
 

@@ -5,6 +5,7 @@ mod cache;
 mod check;
 mod demo;
 mod explain;
+mod healthcheck;
 mod key;
 mod routes;
 mod run;
@@ -89,7 +90,8 @@ fn dispatch(matches: &ArgMatches) -> Result<(), CliError> {
         Some(("explain", matches)) => explain::explained(settings(matches)?, matches),
         Some(("check", matches)) => check::check(&settings(matches)?),
         Some(("routes", matches)) => routes::routes(&settings(matches)?),
-        Some(("demo", matches)) => demo::demo(settings(matches)?),
+        Some(("demo", matches)) => demo::demo(settings(matches)?, matches),
+        Some(("healthcheck", matches)) => healthcheck::healthcheck(&settings(matches)?, matches),
         Some((_, matches)) => run::run(settings(matches)?),
         None => run::run(settings(matches)?),
     }
@@ -112,7 +114,8 @@ fn command() -> Command {
         .subcommand(key::command())
         .subcommand(cache::command())
         .subcommand(subcommand("hash", "Print the hash of the password on standard input, for CONSUMERS_FILE"))
-        .subcommand(subcommand("demo", "Serve, with sample backends in the same process"))
+        .subcommand(demo::command())
+        .subcommand(healthcheck::command())
         .args(SETTINGS.iter().map(|setting| {
             let default = match (setting.secret, setting.default) {
                 (_, "") => String::new(),

@@ -5,7 +5,7 @@ mod faults;
 mod streams;
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -46,11 +46,11 @@ fn backends() -> [(&'static str, u16, Router); 6] {
     ]
 }
 
-/// Starts all sample backends on the present runtime; they run as long as it does.
+/// Starts all sample backends on `host` and the present runtime; they run as long as it does.
 ///
 /// # Errors
 /// When one of their ports is taken.
-pub(crate) async fn start() -> Result<(), DemoError> {
+pub(crate) async fn start(host: IpAddr) -> Result<(), DemoError> {
     for (name, port, router) in backends() {
         let failed = |address| {
             move |error| DemoError::Listen {
@@ -59,11 +59,13 @@ pub(crate) async fn start() -> Result<(), DemoError> {
                 error,
             }
         };
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let address = SocketAddr::from((host, port));
         let listener = TcpListener::bind(address).await.map_err(failed(address))?;
         spawn(listener, router.clone());
         // `localhost` may mean either; there need not be an IPv6.
-        if let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
+        if host == Ipv4Addr::LOCALHOST
+            && let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await
+        {
             spawn(listener, router);
         }
     }
@@ -77,18 +79,12 @@ fn spawn(listener: TcpListener, router: Router) {
 /// What to try, for people at a terminal.
 pub(crate) fn banner(settings: &Settings, issuer: &TokenIssuer) -> String {
     let base = format!("http://localhost:{}", settings.port);
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let claims = [("sub".to_owned(), "demo".into())];
-    let token = issuer
-        .issue(claims.into_iter().collect(), TOKEN_LIFETIME, now)
-        .unwrap_or_default();
+    let token = token(settings, issuer);
     format!(
         "Try:\n  \
          curl {base}/api/users\n  \
          curl {base}/api/users/1\n  \
-         curl -H 'Authorization: Bearer {token}' {base}/api/orders\n  \
+         curl -H \"Authorization: Bearer {token}\" {base}/api/orders\n  \
          curl -N {base}/events\n  \
          curl {base}/slow?seconds=1\n  \
          curl -i -N -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \\\n       \
@@ -97,11 +93,42 @@ pub(crate) fn banner(settings: &Settings, issuer: &TokenIssuer) -> String {
     )
 }
 
+/// A token for the line that needs one. Only that by the documented secret is shown: output is kept in logs, and one by
+/// a secret of the user's own opens what is theirs.
+fn token(settings: &Settings, issuer: &TokenIssuer) -> String {
+    if !settings.jwt.is_default() {
+        return "$(api-gateway token --sub demo)".to_owned();
+    }
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let claims = [("sub".to_owned(), "demo".into())];
+    issuer
+        .issue(claims.into_iter().collect(), TOKEN_LIFETIME, now)
+        .unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     use super::*;
+    use crate::config::{Sources, token_issuer};
+
+    #[test]
+    fn the_banner_shows_no_token_by_a_secret_of_the_users_own() {
+        let banner_with = |secret: Option<&str>| {
+            let find = |name: &str| secret.filter(|_| name == "JWT_SECRET").map(str::to_owned);
+            let sources = Sources::gather(Path::new("/nowhere/.env"), find, |_| None).unwrap();
+            let settings = Settings::read(&sources).unwrap();
+            let issuer = token_issuer(&settings).unwrap();
+            banner(&settings, &issuer)
+        };
+        assert!(banner_with(None).contains("Bearer ey"));
+        let own = banner_with(Some("a secret of the user's own, long enough"));
+        assert!(!own.contains("Bearer ey") && own.contains("$(api-gateway token --sub demo)"));
+    }
 
     #[test]
     fn the_sample_routes_name_exactly_the_sample_backends() {

@@ -8,6 +8,7 @@ mod descriptors;
 mod http2;
 mod http_client;
 mod listener;
+mod notify;
 mod shutdown;
 mod supervisor;
 mod worker;
@@ -29,7 +30,7 @@ use crate::middleware::rate_limit::StoreHealth;
 use crate::upstream::{self, Names, Upstream};
 
 pub(crate) use http_client::new as http_client;
-pub(crate) use shutdown::Phase;
+pub(crate) use shutdown::{Phase, stop_signal};
 use worker::{Worker, WorkerCache, WorkerHandle};
 
 /// Why the gateway does not start, or does not go on.
@@ -200,6 +201,7 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         tokio::spawn(admin::serve(listener, phase, metrics, control, token));
     }
     announce(address, admin_address, &settings, &snapshot);
+    notify::ready();
 
     let result = shutdown::wait(signals, &phase, workers, settings.timeouts.shutdown).await;
     if let Some((_, Some(tiers))) = cache {

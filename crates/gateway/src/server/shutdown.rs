@@ -6,8 +6,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::StartError;
 use super::worker::WorkerHandle;
+use super::{StartError, notify};
 
 /// What the workers are to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,15 @@ impl StopSignals {
     }
 }
 
+/// Waits for the first signal that says to stop.
+///
+/// # Errors
+/// When signals cannot be taken over.
+pub(crate) async fn stop_signal() -> Result<(), StartError> {
+    StopSignals::take_over()?.next().await;
+    Ok(())
+}
+
 /// Waits for a signal, then for the workers: `timeout` for what is in flight, no time at all after a second signal.
 pub(super) async fn wait(
     mut signals: StopSignals,
@@ -64,6 +73,7 @@ pub(super) async fn wait(
             return Err(StartError::WorkerLost);
         }
     }
+    notify::stopping();
     tracing::info!(
         seconds = timeout.as_secs_f64(),
         "draining: finishing what is in flight"
