@@ -18,6 +18,7 @@ mod connection_limits;
 mod cors;
 mod deployment;
 mod dns;
+mod documentation;
 mod explain;
 mod failures;
 mod header_fields;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::CliError;
 use crate::config;
@@ -17,11 +17,18 @@ pub(super) fn command() -> Command {
                 .default_value("routes")
                 .help("Of which file"),
         )
+        .arg(
+            Arg::new("markdown")
+                .long("markdown")
+                .action(ArgAction::SetTrue)
+                .help("The routes file's as a page for people: docs/routes-reference.md"),
+        )
 }
 
-/// Prints a JSON Schema.
+/// Prints a JSON Schema, or what is made of it.
 pub(super) fn schema(matches: &ArgMatches) -> Result<(), CliError> {
     let schema = match matches.get_one::<String>("file").map(String::as_str) {
+        _ if matches.get_flag("markdown") => config::routes_reference(),
         Some("consumers") => config::consumers_schema(),
         _ => config::schema(),
     };

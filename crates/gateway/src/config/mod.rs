@@ -11,6 +11,7 @@ mod finding;
 mod load;
 mod memory;
 mod network;
+mod reference;
 mod routes;
 mod schema;
 mod settings;
@@ -24,6 +25,7 @@ pub(crate) use duration::parse as parse_duration;
 pub use finding::{ConfigErrors, Finding};
 pub(crate) use load::token_issuer;
 pub use load::{Loaded, load};
+pub use reference::routes_reference;
 pub use routes::schema;
 pub(crate) use settings::log_filter;
 pub use settings::{

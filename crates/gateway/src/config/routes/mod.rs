@@ -23,6 +23,7 @@ pub fn schema() -> String {
     text(&schema_value())
 }
 
-fn schema_value() -> Value {
+/// The JSON Schema of the routes file.
+pub(super) fn schema_value() -> Value {
     of::<written::RoutesFile>()
 }
