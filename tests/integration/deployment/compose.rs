@@ -50,6 +50,25 @@ fn what_is_mounted_is_there() {
     }
 }
 
+#[test]
+fn prometheus_asks_the_gateway_and_grafana_asks_prometheus() {
+    let files = [
+        "configs/prometheus.yml",
+        "configs/grafana/datasources/prometheus.yml",
+    ];
+    passes(&mut yamllint(files));
+    let configuration = configuration();
+    let gateway = &configuration["services"]["gateway"]["environment"];
+    let (_, port) = gateway["ADMIN_ADDR"]
+        .as_str()
+        .unwrap()
+        .split_once(':')
+        .unwrap();
+    let target = format!("\"gateway:{port}\"");
+    assert!(text(files[0]).contains(&target), "no target {target}");
+    assert!(text(files[1]).contains("url: http://prometheus:9090\n"));
+}
+
 #[tokio::test]
 async fn the_routes_of_the_stack_lead_to_its_services() {
     let (status, _, error) = gateway()
