@@ -11,7 +11,9 @@ COPY . .
 RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock -delete \
     && for package in bench crates/* fuzz resilience; do \
         mkdir -p "$package/src" && touch "$package/src/lib.rs" && echo 'fn main() {}' > "$package/src/main.rs"; \
-    done
+    done \
+    # Some builders go by the time of files, too.
+    && find . -depth -exec touch --date=@0 {} +
 
 # The dependencies, compiled: kept by the builder until a manifest changes.
 FROM ${RUST_IMAGE} AS build
