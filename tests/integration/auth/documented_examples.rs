@@ -17,6 +17,13 @@ fn blocks(language: &str) -> Vec<&'static str> {
         .collect()
 }
 
+/// Whole files, and parts of files.
+fn json_blocks() -> Vec<&'static str> {
+    let mut all = blocks("json");
+    all.extend(blocks("json fragment"));
+    all
+}
+
 async fn assert_accepted(builder: GatewayBuilder, what: &str) {
     let builder = builder
         .file("keys/partners.pem", &P256.public)
@@ -32,7 +39,7 @@ async fn assert_accepted(builder: GatewayBuilder, what: &str) {
 }
 
 fn consumers() -> &'static str {
-    let all = blocks("json");
+    let all = json_blocks();
     let found = all.iter().find(|block| block.contains("\"consumers\""));
     found.expect("an example")
 }
@@ -40,7 +47,7 @@ fn consumers() -> &'static str {
 #[tokio::test]
 async fn its_routes_and_consumers_are_accepted() {
     let mut examples = 0;
-    for block in blocks("json") {
+    for block in json_blocks() {
         let file = if block.trim_start().starts_with("\"auth\"") {
             format!("{{ \"routes\": [{{ \"path\": \"/a\", {block} }}] }}")
         } else {
