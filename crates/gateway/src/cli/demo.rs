@@ -46,9 +46,11 @@ pub(super) fn demo(settings: Settings, matches: &ArgMatches) -> Result<(), CliEr
 fn backends(settings: &Settings) -> Result<(), CliError> {
     diagnostics::start(settings);
     server::control_runtime()?.block_on(async {
+        let stopped = server::stop_signal()?;
         demo::start(settings.host).await?;
         tracing::info!(host = %settings.host, "sample backends listen");
-        Ok(server::stop_signal().await?)
+        stopped.await;
+        Ok(())
     })
 }
 

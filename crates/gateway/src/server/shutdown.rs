@@ -48,13 +48,13 @@ impl StopSignals {
     }
 }
 
-/// Waits for the first signal that says to stop.
+/// Waits for the first signal that says to stop, from the call on: also one that comes before the wait counts.
 ///
 /// # Errors
 /// When signals cannot be taken over.
-pub(crate) async fn stop_signal() -> Result<(), StartError> {
-    StopSignals::take_over()?.next().await;
-    Ok(())
+pub(crate) fn stop_signal() -> Result<impl Future<Output = ()>, StartError> {
+    let mut signals = StopSignals::take_over()?;
+    Ok(async move { signals.next().await })
 }
 
 /// Waits for a signal, then for the workers: `timeout` for what is in flight, no time at all after a second signal.
