@@ -36,6 +36,7 @@ mod rate_limit_script;
 mod routing;
 mod shutdown;
 mod streaming;
+mod tracing;
 mod upstreams;
 mod websocket;
 

@@ -16,8 +16,10 @@ mod proxy;
 mod redis_connection;
 pub mod router;
 pub mod server;
+mod trace;
 pub mod upstream;
 
 pub use admin::openapi;
 pub use handler::Steps;
 pub use proxy::preview;
+pub use trace::{Sampler, Trust, begin_bench};

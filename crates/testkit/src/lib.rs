@@ -1,5 +1,5 @@
 //! What tests need to meet the gateway as the world does: scriptable backends, raw clients, a harness that starts and
-//! stops the real program and real Redis and DNS servers, backends in processes of their own that fail in every way, and load
+//! stops the real program, real Redis and DNS servers and a real OpenTelemetry collector, backends in processes of their own that fail in every way, and load
 //! that does not wait for them.
 //!
 //! Everything here panics when something does not come about in time: it is for tests only.
@@ -7,6 +7,7 @@
 
 mod backend;
 mod client;
+mod collector;
 mod deadline;
 mod dns;
 pub mod faults;
@@ -20,6 +21,7 @@ mod redis;
 
 pub use backend::{Backend, Connection};
 pub use client::Client;
+pub use collector::{Collector, Span};
 pub use deadline::within;
 pub use dns::Dns;
 pub use gateway::{ADMIN_FIELD, Gateway, GatewayBuilder};

@@ -17,6 +17,7 @@ use super::issuer::{Keys, Unverified, Verified};
 use super::jose::Compact;
 use super::known::Known;
 use crate::error::Refusal;
+use crate::trace::Trace;
 
 /// A request whose client is to be found out.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +29,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) client: IpAddr,
     /// Seconds since 1970.
     pub(crate) now: f64,
+    /// What it is a part of.
+    pub(crate) trace: Option<&'a Trace>,
 }
 
 /// Finds out who requests are from, for one worker.

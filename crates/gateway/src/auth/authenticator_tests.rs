@@ -73,6 +73,7 @@ async fn admit(
         path: "/",
         client: IpAddr::from([127, 0, 0, 1]),
         now: now as f64,
+        trace: None,
     };
     match authenticator.admit(access, &asked).await {
         Ok(identity) => Ok(identity

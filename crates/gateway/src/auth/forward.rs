@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, request};
 use reqwest::{Client, Url};
 use serde_json::Map;
 use tokio::time::Instant;
@@ -22,7 +22,9 @@ use super::cause::innermost;
 use super::claims::Claims;
 use super::identity::{self, Identity};
 use super::known::Known;
+use crate::error::ErrorCode;
 use crate::proxy::strip_answer;
+use crate::trace::{Attempt, Call, Purpose, TRACEPARENT, Trace};
 
 /// Larger answers lose their bodies.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -123,7 +125,7 @@ impl ForwardAuth {
         if let Some(known) = remembered.owner(&key, |known| known.is_current(now)) {
             return Some(known.decision);
         }
-        match self.ask(client, fields).await {
+        match self.ask(client, fields, asked.trace).await {
             Ok((decision, lifetime)) => {
                 if !lifetime.is_zero() {
                     let remember = Remembered {
@@ -187,14 +189,26 @@ impl ForwardAuth {
     async fn ask(
         &self,
         client: &Client,
-        fields: HeaderMap,
+        mut fields: HeaderMap,
+        trace: Option<&Trace>,
     ) -> Result<(Decision, Duration), Undecided> {
+        let call = trace.map_or_else(Call::untraced, |trace| trace.call(|| self.described()));
+        if let Some(told) = call.field() {
+            fields.insert(TRACEPARENT, told);
+        }
         let question = client
             .get(self.url.clone())
             .headers(fields)
             .timeout(self.timeout);
-        let mut answer = question.send().await.map_err(reqwest::Error::without_url)?;
+        let mut answer = match question.send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                call.failed(ErrorCode::AuthUnavailable.code());
+                return Err(error.without_url().into());
+            }
+        };
         let status = answer.status();
+        call.answered(status.as_u16());
         let lifetime = lifetime(answer.headers());
         if status.is_success() {
             return Ok((Decision::Pass(self.identity(answer.headers())), lifetime));
@@ -216,6 +230,24 @@ impl ForwardAuth {
             body: body.unwrap_or_default().into(),
         };
         Ok((Decision::Refuse(Arc::new(answer)), lifetime))
+    }
+
+    /// What a span tells of the question.
+    fn described(&self) -> Attempt<'_> {
+        Attempt {
+            purpose: Purpose::Auth,
+            method: &Method::GET,
+            scheme: if self.url.scheme() == "https" {
+                "https"
+            } else {
+                "http"
+            },
+            host: self.url.host_str().unwrap_or_default().into(),
+            port: self.url.port_or_known_default().unwrap_or_default(),
+            path: self.url.path().to_owned(),
+            peer: None,
+            resends: 0,
+        }
     }
 
     /// Who the service says it is.

@@ -436,6 +436,7 @@ impl Asker<'_> {
             client,
             address: routed.address,
             request_id: entry.request_id().clone(),
+            trace: entry.trace().cloned(),
             view,
             key: going.key,
             question: going.question,

@@ -30,6 +30,7 @@ use crate::auth::Identity;
 use crate::error::Refusal;
 use crate::middleware::access_log::{Entry, UpstreamFacts};
 use crate::proxy::{ClientSide, Holds, Routed};
+use crate::trace::Trace;
 
 /// Errands of one worker that may be under way.
 const MOST: usize = 4096;
@@ -98,6 +99,7 @@ pub(super) struct Job {
     pub(super) client: Client,
     pub(super) address: IpAddr,
     pub(super) request_id: HeaderValue,
+    pub(super) trace: Option<Trace>,
     pub(super) view: View,
     pub(super) key: cache::Key,
     pub(super) question: Question,
@@ -166,6 +168,7 @@ impl Job {
             &self.head,
             snapshot,
         );
+        entry.set_trace(self.trace.clone());
         let Fetched {
             reply,
             report,

@@ -31,7 +31,7 @@ pub(crate) use settings::log_filter;
 pub use settings::{
     AccessLog, AccessLogFormat, AdminToken, CacheTierSettings, DnsSettings, JwtSettings, Limits,
     LogFormat, RedisServer, RedisSettings, SETTINGS, Secret, Setting, SettingError, Settings,
-    Sources, Timeouts, Topology, UpstreamPool, env_example, reference,
+    Sources, Timeouts, Topology, TracingSettings, UpstreamPool, env_example, reference,
 };
 pub use snapshot::{Destination, Policy, Route, Shadowed, Snapshot};
 pub(crate) use snapshot::{Fallback, FixedAnswer};

@@ -109,6 +109,8 @@ pub struct Shadowed(u8);
 pub struct Route {
     /// The route's name in logs; its path pattern where the file gives no name. Unique.
     pub name: Box<str>,
+    /// Its path pattern, as traces name the route.
+    pub pattern: Box<str>,
     /// Where its requests go.
     pub destination: Destination,
     /// Removed from the start of the path before forwarding, at a segment boundary: no slash at its end.

@@ -188,6 +188,7 @@ impl Walk<'_> {
             path: self.path,
             client: self.address,
             now: now.unwrap_or_default().as_secs_f64(),
+            trace: None,
         };
         let authenticator = Authenticator::default();
         let admitted = timeout(PATIENCE, authenticator.admit(access, &asked)).await;

@@ -32,6 +32,7 @@ use crate::middleware::rate_limit::{RouteLimits, Store, Verdict};
 use crate::middleware::{client_address, panics, request_id, security_headers, size_limit};
 use crate::proxy::{self, ClientSide, Forwarded, Proxy, Routed};
 use crate::router::{Criteria, Found, Router, path};
+use crate::trace::{Trace, Tracer};
 
 /// What a worker needs to answer requests. Everything in it is the worker's own, or immutable.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub(crate) struct Handler {
     /// None where no limit is counted in Redis.
     pub(crate) store: Option<Rc<Store>>,
     pub(crate) access_log: Rc<AccessLog>,
+    /// None where nothing is traced.
+    pub(crate) tracer: Option<Rc<Tracer>>,
     pub(crate) clock: Clock,
 }
 
@@ -84,7 +87,12 @@ impl Handler {
         let (mut head, body) = request.into_parts();
         let request_id = request_id::choose(&head.headers, self.clock.unix_milliseconds(started));
         let (address, acceptable) = receive(&self.settings, side, &mut head);
-        let entry = Entry::begin(started, request_id, address, &head, &self.snapshot);
+        let trace = match &self.tracer {
+            Some(tracer) => Some(tracer.begin(&mut head.headers, side.trusted, started)),
+            None => Trace::passing(&head.headers),
+        };
+        let mut entry = Entry::begin(started, request_id, address, &head, &self.snapshot);
+        entry.set_trace(trace);
         let mut exchange = Exchange::new(&self.access_log, entry);
         let arrival = Arrival {
             head: &head,
@@ -333,6 +341,7 @@ impl Handler {
             path,
             client: arrival.address,
             now: self.clock.seconds(arrival.started),
+            trace: entry.trace(),
         };
         let admitted = match self.authenticator.admit(access, &asked).await {
             Ok(identity) => {

@@ -112,6 +112,7 @@ impl Steps {
             path: &self.path,
             client,
             now: self.clock.now(),
+            trace: None,
         };
         let admitted = pin!(self.authenticator.admit(access, &asked));
         let mut context = Context::from_waker(Waker::noop());

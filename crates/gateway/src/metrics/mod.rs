@@ -6,6 +6,7 @@ mod cache_tiers;
 mod caching;
 mod failures;
 mod rate_limits;
+mod spans;
 
 use std::sync::Arc;
 
@@ -16,10 +17,12 @@ use prometheus_client::registry::Registry;
 use crate::caching::{Counts, Tiers};
 use crate::config::Snapshot;
 use crate::middleware::rate_limit::StoreHealth;
+use crate::trace;
 use cache_tiers::CacheTiers;
 use caching::Caching;
 use failures::Failures;
 use rate_limits::RateLimitStore;
+use spans::Spans;
 
 /// The type of [`Metrics::text`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -41,11 +44,12 @@ pub(crate) struct CacheParts {
 }
 
 impl Metrics {
-    /// `cache` is none where nothing is cached.
+    /// `cache` is none where nothing is cached, `spans` where nothing is traced.
     pub(crate) fn new(
         snapshot: &Arc<Snapshot>,
         store: Arc<StoreHealth>,
         cache: Option<CacheParts>,
+        spans: Option<Arc<trace::Counts>>,
     ) -> Self {
         let mut registry = Registry::with_prefix("api_gateway");
         registry.register_collector(Box::new(Failures(Arc::clone(snapshot))));
@@ -64,6 +68,9 @@ impl Metrics {
                 counts,
                 snapshot: Arc::clone(snapshot),
             }));
+        }
+        if let Some(spans) = spans {
+            registry.register_collector(Box::new(Spans(spans)));
         }
         Self { registry }
     }
@@ -87,7 +94,7 @@ mod tests {
         let settings = Settings::read(&Sources::default()).unwrap();
         let snapshot = Arc::new(load(&settings).unwrap().snapshot);
         let health = Arc::new(StoreHealth::new(None, 1));
-        let text = Metrics::new(&snapshot, health, None).text();
+        let text = Metrics::new(&snapshot, health, None, Some(Arc::default())).text();
         for line in [
             "# TYPE api_gateway_rate_limit_store_failures counter",
             "api_gateway_rate_limit_store_failures_total{reason=\"error\"} 0",
@@ -97,6 +104,9 @@ mod tests {
             "api_gateway_rate_limit_fallback_total{mode=\"local\"} 0",
             "api_gateway_rate_limit_fallback_total{mode=\"open\"} 0",
             "api_gateway_rate_limit_fallback_total{mode=\"closed\"} 0",
+            "api_gateway_spans_total{outcome=\"exported\"} 0",
+            "api_gateway_spans_total{outcome=\"queue_full\"} 0",
+            "api_gateway_spans_total{outcome=\"export_failed\"} 0",
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");

@@ -14,12 +14,14 @@ use wire::client::OutgoingRequest;
 
 use super::fields::asks_for_websocket;
 use super::forward::{Forwarder, Routed};
+use super::join::join;
 use super::pool::{Care, Patience, Pool, Ready};
 use super::request_head::{RequestFraming, RequestHead};
 use super::send::{Outgoing, policy};
 use crate::config::Route;
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
+use crate::trace::{self, Purpose};
 use crate::upstream::{Full, Guard, Member, Nobody, Permit, Picked, Target, Upstream, moment};
 
 /// What is the same for all attempts to forward a request.
@@ -40,6 +42,7 @@ pub(super) struct Exchange<'a> {
 /// What is particular to one attempt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Try<'a> {
+    pub(super) purpose: Purpose,
     /// Members that are not to be asked again.
     pub(super) tried: &'a [u64],
     pub(super) began: Instant,
@@ -124,7 +127,12 @@ impl<'a> Exchange<'a> {
     pub(super) async fn attempt(
         &self,
         body: &mut Body,
-        Try { tried, began, due }: Try<'_>,
+        Try {
+            purpose,
+            tried,
+            began,
+            due,
+        }: Try<'_>,
         entry: &Entry,
     ) -> Result<Attempt, Refusal> {
         let request = self.request;
@@ -154,9 +162,11 @@ impl<'a> Exchange<'a> {
         let framing = RequestFraming::of(body.exact_length(), &request.head.method);
         let expects_continue = request.client.expects_continue();
         let time_left = due.saturating_duration_since(began);
+        let call = entry.call(|| self.described(purpose, &member, entry));
         let head = RequestHead {
             expects_continue,
             websocket: self.websocket,
+            trace: call.told(),
             ..self.head(&member.target, framing, time_left, entry)
         };
         let outgoing = Outgoing {
@@ -172,6 +182,10 @@ impl<'a> Exchange<'a> {
             client: request.client,
         };
         let result = outgoing.send(&member, &pool, ready, body).await;
+        match &result {
+            Ok(answer) => call.answered(answer.status().as_u16()),
+            Err(refusal) => call.failed(refusal.code.code()),
+        }
         let place = leave.place.take();
         let ended_at = Instant::now();
         self.record(&result, &member, &mut in_flight, leave, ended_at);
@@ -203,10 +217,48 @@ impl<'a> Exchange<'a> {
             side: request.side,
             identity: request.identity,
             request_id: entry.request_id(),
+            trace: None,
             time_left,
             framing,
             expects_continue: false,
             websocket: false,
+        }
+    }
+
+    /// What a span tells of a request to `member`.
+    pub(super) fn described<'b>(
+        &self,
+        purpose: Purpose,
+        member: &'b Member,
+        entry: &Entry,
+    ) -> trace::Attempt<'b>
+    where
+        'a: 'b,
+    {
+        let request = self.request;
+        let peer = member.addresses.first().copied();
+        let (host, port) = member.target.host.place(peer);
+        let mut path = Vec::new();
+        let base = &member.target.base_path;
+        join(
+            base,
+            self.route.stripped_segments,
+            request.path,
+            None,
+            &mut path,
+        );
+        trace::Attempt {
+            purpose,
+            method: &request.head.method,
+            scheme: "http",
+            host,
+            port,
+            path: String::from_utf8_lossy(&path).into_owned(),
+            peer,
+            resends: match purpose {
+                Purpose::Mirror => 0,
+                _ => entry.retries(),
+            },
         }
     }
 

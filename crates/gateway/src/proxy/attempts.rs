@@ -14,6 +14,7 @@ use super::retry::{Retry, is_idempotent};
 use crate::config::Fallback;
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
+use crate::trace::Purpose;
 
 impl Exchange<'_> {
     /// Asks the upstream, and what stands in for it when it cannot be asked; lets a mirror know, where there is one.
@@ -67,6 +68,7 @@ impl Exchange<'_> {
                 entry.note_stand_in();
                 let there = self.at(upstream);
                 let attempt = Try {
+                    purpose: Purpose::Fallback,
                     began: Instant::now(),
                     ..self.first()
                 };
@@ -79,6 +81,7 @@ impl Exchange<'_> {
     /// The first attempt, which begins when the request has been let pass: the clock need not be looked at.
     fn first(&self) -> Try<'static> {
         Try {
+            purpose: Purpose::Attempt,
             tried: &[],
             began: self.request.admitted,
             due: self.due,
@@ -124,6 +127,7 @@ impl Exchange<'_> {
                 Instant::now()
             };
             let attempt = Try {
+                purpose: Purpose::Attempt,
                 tried: &tried,
                 began,
                 due: retry
@@ -214,6 +218,7 @@ impl Exchange<'_> {
         // Who waits for a connection gains nothing by waiting twice.
         let impatient = self.without_waiting();
         let beside = Try {
+            purpose: Purpose::Hedge,
             tried: &tried,
             began: Instant::now(),
             ..attempt

@@ -19,10 +19,11 @@ use super::attempt::{Attempt, Exchange};
 use super::connect::connect;
 use super::pool::{Care, Patience, Pool, Ready, Reused};
 use super::replay::Replay;
-use super::request_head::RequestFraming;
+use super::request_head::{RequestFraming, RequestHead};
 use super::send::policy;
 use crate::error::Refusal;
 use crate::middleware::access_log::Entry;
+use crate::trace::Purpose;
 use crate::upstream::{Member, Picked};
 
 /// Copies of one worker that may be under way.
@@ -113,8 +114,12 @@ impl Exchange<'_> {
         let framing = RequestFraming::of(body.exact_length(), &request.head.method);
         let due = now + self.route.timeout;
         let mut head = Vec::new();
-        self.head(&member.target, framing, self.route.timeout, entry)
-            .write(&mut head);
+        let call = entry.call(|| self.described(Purpose::Mirror, &member, entry));
+        let written = RequestHead {
+            trace: call.told(),
+            ..self.head(&member.target, framing, self.route.timeout, entry)
+        };
+        written.write(&mut head);
         let copy = Copy {
             head,
             method: request.head.method.clone(),
@@ -127,8 +132,12 @@ impl Exchange<'_> {
         };
         spawn_local(async move {
             let _holds = (place, in_flight);
-            if let Some(answer) = copy.send().await {
-                discard(answer).await;
+            match copy.send().await {
+                Some(answer) => {
+                    call.answered(answer.status().as_u16());
+                    discard(answer).await;
+                }
+                None => call.failed("_OTHER"),
             }
         });
     }

@@ -97,6 +97,7 @@ pub(crate) fn head_for(
         identity: routed.identity,
         time_left: route.timeout,
         request_id: head.headers.get(X_REQUEST_ID).unwrap_or(&anything),
+        trace: None,
         framing: RequestFraming::of(beside.length, &head.method),
         expects_continue: beside.expects_continue,
         websocket: is_upgrade && asks_for_websocket(&head.headers),

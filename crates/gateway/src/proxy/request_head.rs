@@ -12,6 +12,7 @@ use super::join::join;
 use crate::auth::Identity;
 use crate::config::Route;
 use crate::middleware::request_id::X_REQUEST_ID;
+use crate::trace::{TRACEPARENT, TraceContext};
 use crate::upstream::Target;
 
 /// All that goes into the head.
@@ -27,6 +28,8 @@ pub(super) struct RequestHead<'a> {
     /// Who the request is from, where that is known.
     pub(super) identity: Option<&'a Identity>,
     pub(super) request_id: &'a HeaderValue,
+    /// Where the request comes from; none to leave it to what the client has sent.
+    pub(super) trace: Option<TraceContext>,
     /// For the answer's head.
     pub(super) time_left: Duration,
     pub(super) framing: RequestFraming,
@@ -111,6 +114,9 @@ impl RequestHead<'_> {
         }
         forwarded::push_fields(out, &head.headers, self.side);
         push_field(out, &X_REQUEST_ID, self.request_id.as_bytes());
+        if let Some(trace) = self.trace {
+            push_field(out, &TRACEPARENT, &trace.to_bytes());
+        }
         push_time_left(out, self.time_left);
         self.push_hop(out);
         out.extend_from_slice(b"\r\n");

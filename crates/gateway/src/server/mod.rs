@@ -27,6 +27,7 @@ use crate::config::{AccessLog, AccessLogFormat, DnsSettings, Route, Settings, Sn
 use crate::metrics::{CacheParts, Metrics};
 use crate::middleware::access_log::{Sink, SinkError, Style};
 use crate::middleware::rate_limit::StoreHealth;
+use crate::trace::{self, CollectorError, Export, SpanQueue};
 use crate::upstream::{self, Names, Upstream};
 
 pub(crate) use http_client::new as http_client;
@@ -86,6 +87,9 @@ pub enum StartError {
     /// The gateway cannot send requests of its own.
     #[error("cannot set up the client for issuers and services: {0}")]
     HttpClient(reqwest::Error),
+    /// Spans cannot be exported.
+    #[error(transparent)]
+    Collector(#[from] CollectorError),
     /// A worker has ended although nobody told it to.
     #[error("a worker has stopped unexpectedly")]
     WorkerLost,
@@ -149,6 +153,7 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         settings.workers,
     ));
     let cache = open_cache(&settings, &snapshot).await?;
+    let tracing = export_spans(&settings)?;
     let mut cache_counts = Vec::new();
     for (index, listener) in listeners.sockets.into_iter().enumerate() {
         let worker = Worker {
@@ -171,6 +176,7 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
                     counts,
                 }
             }),
+            spans: tracing.as_ref().map(|tracing| tracing.queue.clone()),
         };
         workers.push(WorkerHandle::start(index, worker)?);
     }
@@ -187,6 +193,7 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
                     tiers,
                     counts: cache_counts,
                 }),
+                tracing.as_ref().map(|tracing| Arc::clone(&tracing.counts)),
             )
         });
         let control = Control {
@@ -204,6 +211,10 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
     notify::ready();
 
     let result = shutdown::wait(signals, &phase, workers, settings.timeouts.shutdown).await;
+    if let Some(Tracing { export, queue, .. }) = tracing {
+        drop(queue);
+        export.finish().await;
+    }
     if let Some((_, Some(tiers))) = cache {
         tiers.close().await;
     }
@@ -211,6 +222,33 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         sink.close();
     }
     result
+}
+
+/// The way of spans out of the program.
+struct Tracing {
+    export: Arc<Export>,
+    queue: SpanQueue,
+    counts: Arc<trace::Counts>,
+}
+
+/// Exports spans in the background, where there is a collector.
+fn export_spans(settings: &Settings) -> Result<Option<Tracing>, StartError> {
+    let Some(collector) = settings.tracing.collector.clone() else {
+        return Ok(None);
+    };
+    let counts = Arc::default();
+    let (export, queue) = Export::new(collector, http_client::new()?, &counts)?;
+    let export = Arc::new(export);
+    let running = Arc::clone(&export);
+    supervisor::supervise("exporting spans", move || {
+        let export = Arc::clone(&running);
+        async move { export.run().await }
+    });
+    Ok(Some(Tracing {
+        export,
+        queue,
+        counts,
+    }))
 }
 
 /// The cache, and what is behind its memory; none where no route is cached.

@@ -24,11 +24,12 @@ use super::connection::{self, ClientService, Limits};
 use super::shutdown::Phase;
 use crate::auth::Authenticator;
 use crate::caching::{Caching, Counts, Tiers};
-use crate::config::{Settings, Snapshot};
+use crate::config::{Settings, Snapshot, TracingSettings};
 use crate::handler::{Clock, Handler};
 use crate::middleware::access_log::{AccessLog, SinkHandle, Style};
 use crate::middleware::rate_limit::{self, Store, StoreHealth};
 use crate::proxy::{Mirrors, Pools, Proxy};
+use crate::trace::{SpanQueue, Tracer};
 use crate::upstream::{ConnectionLimit, PoolLimits};
 
 /// How often the clock is set, and idle connections and known credentials are looked over.
@@ -56,6 +57,8 @@ pub(super) struct Worker {
     pub(super) store_health: Arc<StoreHealth>,
     /// None where no route is cached.
     pub(super) cache: Option<WorkerCache>,
+    /// None where nothing is traced.
+    pub(super) spans: Option<SpanQueue>,
 }
 
 /// The cache that all workers share, and what this one counts of it.
@@ -122,13 +125,19 @@ impl Worker {
     /// Serves until told to stop, and hands over the last log lines.
     fn run(mut self, runtime: LocalRuntime) {
         let access_log = Rc::new(AccessLog::new(self.sink.take(), self.style));
-        runtime.block_on(self.serve(&access_log));
+        let TracingSettings { sampler, trust, .. } = self.settings.tracing;
+        let tracer = self.spans.take();
+        let tracer = tracer.map(|queue| Rc::new(Tracer::new(sampler, trust, queue)));
+        runtime.block_on(self.serve(&access_log, tracer.as_ref()));
         // Tasks that are still there are dropped with their runtime, and log their requests as they go.
         drop(runtime);
         access_log.flush();
+        if let Some(tracer) = tracer {
+            tracer.flush();
+        }
     }
 
-    async fn serve(mut self, access_log: &Rc<AccessLog>) {
+    async fn serve(mut self, access_log: &Rc<AccessLog>, tracer: Option<&Rc<Tracer>>) {
         let listener = match TcpListener::from_std(self.listener) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "worker cannot listen"),
@@ -140,6 +149,7 @@ impl Worker {
                 &self.snapshot,
                 self.services,
                 access_log,
+                tracer,
                 store,
                 self.cache,
             )),
@@ -157,6 +167,9 @@ impl Worker {
             spawn_local(give_way(Rc::clone(&connections.handler), limit, wanted));
         }
         spawn_local(flush(Rc::clone(access_log)));
+        if let Some(tracer) = tracer.cloned() {
+            spawn_local(async move { tracer.flush_in_time().await });
+        }
 
         tokio::select! {
             () = connections.accept_all(&listener) => {}
@@ -177,6 +190,7 @@ fn handler(
     snapshot: &Arc<Snapshot>,
     services: Option<reqwest::Client>,
     access_log: &Rc<AccessLog>,
+    tracer: Option<&Rc<Tracer>>,
     store: Option<Rc<Store>>,
     cache: Option<WorkerCache>,
 ) -> Handler {
@@ -197,6 +211,7 @@ fn handler(
         proxy,
         store,
         access_log: Rc::clone(access_log),
+        tracer: tracer.cloned(),
         clock: Clock::new(),
         settings: Arc::clone(settings),
         snapshot: Arc::clone(snapshot),

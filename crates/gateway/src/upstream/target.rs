@@ -1,5 +1,6 @@
 //! The URL of a backend, taken apart once when it is read.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -228,6 +229,17 @@ impl Host {
             Self::Address(_) => self.to_string(),
             Self::Name(name, port) => Self::Name(whole(name).into(), *port).to_string(),
             Self::Service(name) => whole(domain_of(name)),
+        }
+    }
+}
+
+impl Host {
+    /// Name or address, and port, as traces have them; of a service, which has no port of its own, that of `peer`.
+    pub(crate) fn place(&self, peer: Option<SocketAddr>) -> (Cow<'_, str>, u16) {
+        match self {
+            Self::Address(address) => (address.ip().to_string().into(), address.port()),
+            Self::Name(name, port) => ((&**name).into(), *port),
+            Self::Service(name) => ((&**name).into(), peer.map_or(HTTP_PORT, |peer| peer.port())),
         }
     }
 }

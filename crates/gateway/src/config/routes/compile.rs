@@ -181,10 +181,10 @@ fn assemble(
     let mut compiled = Vec::new();
     let (mut all, named) = upstreams.build(&peers);
     for route in routes {
-        let name = route.name.map_or_else(
-            || free_name(&route.matched.path.to_string(), &mut names),
-            Into::into,
-        );
+        let pattern = route.matched.path.to_string();
+        let name = route
+            .name
+            .map_or_else(|| free_name(&pattern, &mut names), Into::into);
         limits.name_counters(&name, &route.rate_limits);
         let destination = match (route.service, route.destination) {
             (Some(service), _) => Destination::Service(service),
@@ -207,6 +207,7 @@ fn assemble(
         let guard = route.guard.and_then(|guard| guard.build(&name));
         compiled.push(Route {
             name,
+            pattern: pattern.into(),
             destination,
             stripped_segments: route.strip_prefix.matches('/').count(),
             strip_prefix: route.strip_prefix,

@@ -4,12 +4,14 @@ mod document;
 mod redis;
 mod source;
 mod table;
+mod tracing;
 mod values;
 
 pub use document::{env_example, reference};
 pub use redis::{RedisServer, Topology};
 pub use source::{SettingError, Sources};
 pub use table::{SETTINGS, Setting};
+pub use tracing::TracingSettings;
 pub(crate) use values::log_filter;
 
 use std::fmt;
@@ -103,6 +105,8 @@ pub struct Settings {
     pub upstream_pool: UpstreamPool,
     /// `DNS_*`.
     pub dns: DnsSettings,
+    /// `OTEL_*`, `TRUST_TRACE_CONTEXT`.
+    pub tracing: TracingSettings,
 }
 
 /// What whoever changes something over the admin listener must show.
@@ -361,6 +365,7 @@ impl Settings {
                 servers: read.value("DNS_SERVERS", v::dns_servers),
                 timeout: read.value("DNS_TIMEOUT", v::dns_timeout),
             },
+            tracing: TracingSettings::read(&mut read),
         };
         read.finish(settings)
     }

@@ -45,6 +45,7 @@ const REDIS: &str = "Redis";
 const CACHING: &str = "Caching";
 const COMPRESSION: &str = "Compression";
 const LOGGING: &str = "Logging";
+const TRACING: &str = "Tracing";
 const LIMITS: &str = "Limits";
 const TIMEOUTS: &str = "Time-outs";
 const UPSTREAM: &str = "Connections to backends";
@@ -314,6 +315,61 @@ pub const SETTINGS: &[Setting] = &[
         "LOG_FORMAT",
         "text",
         "Form of the diagnostics: \"text\" or \"json\"",
+    ),
+    setting(
+        TRACING,
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        "URL of a collector that takes spans by OTLP over HTTP, such as http://localhost:4318; nothing is traced without one",
+    ),
+    setting(
+        TRACING,
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "",
+        "The same with its path, such as http://localhost:4318/v1/traces; replaces OTEL_EXPORTER_OTLP_ENDPOINT",
+    ),
+    Setting {
+        variable: "OTEL_EXPORTER_OTLP_HEADERS",
+        default: "",
+        help: "Header fields for the collector, such as credentials: name=value, comma separated, values percent-encoded",
+        group: TRACING,
+        secret: true,
+    },
+    setting(
+        TRACING,
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "http/protobuf",
+        "How spans are sent; nothing else is there yet",
+    ),
+    setting(
+        TRACING,
+        "OTEL_SERVICE_NAME",
+        "api-gateway",
+        "What traces call the gateway",
+    ),
+    setting(
+        TRACING,
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "",
+        "More about the gateway, for all of its spans: name=value, comma separated, values percent-encoded",
+    ),
+    setting(
+        TRACING,
+        "OTEL_TRACES_SAMPLER",
+        "parentbased_always_on",
+        "Which requests are recorded: always_on, always_off, traceidratio, or, where the caller's decision holds, parentbased_always_on, parentbased_always_off, parentbased_traceidratio",
+    ),
+    setting(
+        TRACING,
+        "OTEL_TRACES_SAMPLER_ARG",
+        "1.0",
+        "The share of traces that a ratio records, 0 to 1",
+    ),
+    setting(
+        TRACING,
+        "TRUST_TRACE_CONTEXT",
+        "all",
+        "Whose traces go on here: \"all\" clients', those of trusted \"proxies\", or \"none\"; others' requests start a new one",
     ),
     setting(
         LIMITS,

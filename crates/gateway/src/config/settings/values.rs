@@ -357,7 +357,7 @@ fn whole_number(text: &str, least: usize, most: usize) -> Parsed<usize> {
     number.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
 }
 
-fn list(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',')
         .map(str::trim)
         .filter(|item| !item.is_empty())

@@ -18,6 +18,7 @@ use crate::config::Snapshot;
 use crate::error::{ErrorCode, Failed};
 use crate::middleware::size_limit::Oversized;
 use crate::proxy::Holds;
+use crate::trace::{Attempt, Call, Served, Trace};
 use crate::upstream::Member;
 
 /// One line of the access log.
@@ -58,6 +59,8 @@ pub(crate) struct Entry {
     stand_in: Cell<bool>,
     /// What the cache has done; none where it was not asked.
     cache: Option<Report>,
+    /// What the request is a part of, where anybody says so.
+    trace: Option<Trace>,
 }
 
 /// What a request has met at its upstream.
@@ -123,6 +126,7 @@ impl Entry {
             holds: None,
             stand_in: Cell::default(),
             cache: None,
+            trace: None,
         }
     }
 
@@ -198,7 +202,7 @@ impl Entry {
     }
 
     /// How often it was sent again.
-    pub(super) fn retries(&self) -> u32 {
+    pub(crate) fn retries(&self) -> u32 {
         self.retries.get()
     }
 
@@ -238,6 +242,43 @@ impl Entry {
     /// What the cache has done; none where it was not asked.
     pub(crate) fn cache(&self) -> Option<&Report> {
         self.cache.as_ref()
+    }
+
+    /// The request is a part of this.
+    pub(crate) fn set_trace(&mut self, trace: Option<Trace>) {
+        self.trace = trace;
+    }
+
+    /// What the request is a part of.
+    pub(crate) fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref()
+    }
+
+    /// A request that is about to be sent for this one.
+    pub(crate) fn call<'a>(&self, describe: impl FnOnce() -> Attempt<'a>) -> Call {
+        match &self.trace {
+            Some(trace) => trace.call(describe),
+            None => Call::untraced(),
+        }
+    }
+
+    /// What its span tells.
+    fn served(&self) -> Served<'_> {
+        let route = self.route.and_then(|route| self.snapshot.routes.get(route));
+        Served {
+            method: self.method.as_ref(),
+            path: self.target.path(),
+            host: self.host.as_ref(),
+            user_agent: self.user_agent.as_ref(),
+            client: self.client,
+            version: self.version,
+            route: route.map(|route| (&*route.pattern, &*route.name)),
+            status: self.status,
+            error: self.error.map(ErrorCode::code),
+            cache: self.cache.map(|report| report.outcome.name()),
+            retries: self.retries.get(),
+            request_id: &self.request_id,
+        }
     }
 
     /// Holds what the request takes up at its upstream until it is over.
@@ -325,5 +366,8 @@ impl Drop for Exchange {
         self.entry.total_time = self.entry.started.elapsed();
         self.entry.count_failures();
         self.log.write(&self.entry);
+        if let Some(trace) = &self.entry.trace {
+            trace.finish(|| self.entry.served());
+        }
     }
 }

@@ -32,6 +32,11 @@ fn push_json(out: &mut Vec<u8>, entry: &Entry) {
     timestamp::push_now(out);
     out.push(b'"');
     push_member(out, b",\"requestId\":", Some(entry.request_id.as_bytes()));
+    if let Some(trace) = entry.trace() {
+        let context = trace.context();
+        push_member(out, b",\"traceId\":", Some(&context.trace_digits()));
+        push_member(out, b",\"spanId\":", Some(&context.span_digits()));
+    }
     out.extend_from_slice(b",\"client\":\"");
     push_address(out, entry.client);
     out.push(b'"');
