@@ -59,7 +59,13 @@ async fn only_health_metrics_and_the_document_are_for_everybody() {
         let answer = ask(&gateway, method, path, &of_a_page, "{}").await;
         assert_eq!(answer.status(), 403, "{method} {path}");
     }
-    for open in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
+    for open in [
+        "/healthz",
+        "/readyz",
+        "/process",
+        "/metrics",
+        "/openapi.json",
+    ] {
         let answer = Client::connect(gateway.admin()).await.get(open).await;
         assert_eq!(answer.status(), 200, "{open}");
     }

@@ -37,6 +37,7 @@ mod routing;
 mod shutdown;
 mod streaming;
 mod tracing;
+mod upgrade;
 mod upstreams;
 mod websocket;
 

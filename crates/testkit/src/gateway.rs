@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::folder::Folder;
-use crate::process::signal;
+use crate::process::{signal, signal_process};
 use crate::{Client, within};
 
 /// How the program is to be started.
@@ -25,6 +26,7 @@ pub struct GatewayBuilder {
 #[derive(Debug)]
 pub struct Gateway {
     child: Child,
+    successors: Vec<Successor>,
     address: SocketAddr,
     admin: SocketAddr,
     diagnostics: Arc<Mutex<Vec<String>>>,
@@ -35,6 +37,19 @@ pub struct Gateway {
 const ADMIN_TOKEN: &str = "a-token-for-tests-alone";
 /// The field that shows it.
 pub const ADMIN_FIELD: &str = "Authorization: Bearer a-token-for-tests-alone";
+
+/// A process that has taken over; it goes with this value.
+#[derive(Debug)]
+struct Successor(u32);
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        let mut kill = std::process::Command::new("kill");
+        kill.args(["-s", "KILL", &self.0.to_string()]);
+        // It may have ended long ago.
+        let _ = kill.stderr(Stdio::null()).status();
+    }
+}
 
 impl GatewayBuilder {
     /// Starts `program` with ports of its own, one worker, an access log in a file, and nothing of the environment.
@@ -152,6 +167,7 @@ impl GatewayBuilder {
         });
         Gateway {
             child,
+            successors: Vec::new(),
             address,
             admin,
             diagnostics,
@@ -191,6 +207,46 @@ impl Gateway {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id().expect("a running gateway")
+    }
+
+    /// The process that serves, as it says itself; none while it does not answer.
+    pub async fn serving(&self) -> Option<u32> {
+        const REQUEST: &[u8] = b"GET /process HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let mut stream = TcpStream::connect(self.admin).await.ok()?;
+        stream.write_all(REQUEST).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        let told: Value = serde_json::from_str(body).ok()?;
+        told["pid"].as_u64()?.try_into().ok()
+    }
+
+    /// Has another process take over: its id, once it serves.
+    pub async fn upgrade(&mut self) -> u32 {
+        let before = self.serving().await.expect("a running gateway");
+        signal_process(before, "USR2").await;
+        self.succeeded(before).await
+    }
+
+    /// Sends a signal to the process that serves.
+    pub async fn signal_serving(&self, name: &str) {
+        let pid = self.serving().await.expect("a running gateway");
+        signal_process(pid, name).await;
+    }
+
+    /// Waits until another process than `before` serves: its id.
+    pub async fn succeeded(&mut self, before: u32) -> u32 {
+        let pid = within("another process", async {
+            loop {
+                match self.serving().await {
+                    Some(pid) if pid != before => return pid,
+                    _ => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            }
+        })
+        .await;
+        self.successors.push(Successor(pid));
+        pid
     }
 
     /// Its diagnostics so far.

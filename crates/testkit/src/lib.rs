@@ -26,4 +26,5 @@ pub use deadline::within;
 pub use dns::Dns;
 pub use gateway::{ADMIN_FIELD, Gateway, GatewayBuilder};
 pub use message::{Message, read_message};
+pub use port::free_port;
 pub use redis::{Redis, RedisCluster, RedisWithSentinel};

@@ -8,7 +8,11 @@ const PORTS: std::ops::Range<u16> = 10_000..22_000;
 const BUS: u16 = 10_000;
 
 /// A port that nobody listens on, by TCP or UDP, nor on the one that a cluster would need.
-pub(crate) fn free_port() -> u16 {
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
     let is_free = |port| {
         let at = (Ipv4Addr::LOCALHOST, port);
         TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok()

@@ -15,7 +15,11 @@ pub(crate) fn spawn(command: &mut Command, cure: &str) -> Child {
 
 /// Sends a running program a signal, by its name without "SIG".
 pub(crate) async fn signal(child: &Child, name: &str) {
-    let pid = child.id().expect("a running program");
+    signal_process(child.id().expect("a running program"), name).await;
+}
+
+/// The same for a program that somebody else has started.
+pub(crate) async fn signal_process(pid: u32, name: &str) {
     let status = Command::new("kill")
         .args(["-s", name, &pid.to_string()])
         .status()

@@ -6,6 +6,7 @@ mod outage;
 mod rolling;
 mod slow;
 mod storm;
+mod upgrade;
 
 use testkit::load::Report;
 
@@ -26,6 +27,8 @@ pub(crate) enum Scenario {
     Storm,
     /// All three are down for a while.
     Outage,
+    /// The gateway is upgraded while it serves.
+    Upgrade,
 }
 
 /// What was counted in a scenario.
@@ -38,13 +41,14 @@ pub(crate) struct Outcome {
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Killed,
         Self::Rolling,
         Self::KeepAlive,
         Self::Slow,
         Self::Storm,
         Self::Outage,
+        Self::Upgrade,
     ];
 
     pub(crate) async fn run(self, plan: &Plan) -> Outcome {
@@ -55,6 +59,7 @@ impl Scenario {
             Self::Slow => slow::run(plan).await,
             Self::Storm => storm::run(plan).await,
             Self::Outage => outage::run(plan).await,
+            Self::Upgrade => upgrade::run(plan).await,
         }
     }
 }

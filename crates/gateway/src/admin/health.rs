@@ -20,6 +20,8 @@ pub(super) async fn ready(
 ) -> (StatusCode, &'static str) {
     match *phase.borrow() {
         Phase::Serving => (StatusCode::OK, "ready\n"),
-        Phase::Draining | Phase::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        Phase::HandedOver | Phase::Draining | Phase::Stopping => {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+        }
     }
 }

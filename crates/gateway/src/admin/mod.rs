@@ -1,11 +1,12 @@
-//! The admin listener: whether the gateway is alive, whether it wants traffic, what it counts; and, for whoever shows the
-//! admin token, how things stand in it, and changing them.
+//! The admin listener: whether the gateway is alive, whether it wants traffic, which process it is, what it counts; and,
+//! for whoever shows the admin token, how things stand in it, and changing them.
 //!
 //! ```text
 //! access.rs     who may ask
 //! token.rs      the token that is made at each start
 //! answer.rs     what is answered when something is refused
 //! health.rs     /healthz, /readyz
+//! process.rs    /process
 //! routes.rs, upstreams.rs, breakers.rs, purge.rs, explain.rs, log_level.rs   one resource each
 //! openapi.rs    all of it as an OpenAPI document
 //! ```
@@ -17,12 +18,15 @@ mod explain;
 mod health;
 mod log_level;
 mod openapi;
+mod process;
 mod purge;
 mod routes;
 mod token;
 mod upstreams;
 
 use std::sync::Arc;
+
+pub(crate) use process::{Process, ProcessReport};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
@@ -53,6 +57,7 @@ pub(crate) struct Control {
     pub(crate) cache: Option<Cache>,
     /// What lies behind that memory.
     pub(crate) tiers: Option<Arc<Tiers>>,
+    pub(crate) process: Process,
 }
 
 impl Control {
@@ -62,7 +67,7 @@ impl Control {
     }
 }
 
-/// Serves until the program ends. There is `/metrics` where there are `metrics`.
+/// Serves until the program ends, or another process does so in its place. There is `/metrics` where there are `metrics`.
 pub(crate) async fn serve(
     listener: TcpListener,
     phase: watch::Receiver<Phase>,
@@ -70,11 +75,16 @@ pub(crate) async fn serve(
     control: Control,
     token: Option<Box<str>>,
 ) {
+    let handed_over = handed_over(phase.clone());
     let mut router = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .with_state(phase)
         .route("/openapi.json", get(openapi::serve))
+        .route(
+            "/process",
+            get(process::tell).with_state(control.process.clone()),
+        )
         .merge(guarded(control, token.map(Into::into)));
     if let Some(metrics) = metrics {
         let told = Router::new()
@@ -82,7 +92,8 @@ pub(crate) async fn serve(
             .with_state(Arc::new(metrics));
         router = router.merge(told);
     }
-    if let Err(error) = axum::serve(listener, router).await {
+    let served = axum::serve(listener, router).with_graceful_shutdown(handed_over);
+    if let Err(error) = served.await {
         tracing::error!(%error, "admin listener failed");
     }
 }
@@ -104,6 +115,18 @@ fn guarded(control: Control, token: access::Token) -> Router {
         .route("/log-level", get(log_level::get).put(log_level::put))
         .layer(DefaultBodyLimit::max(LONGEST))
         .route_layer(from_fn_with_state(token, access::guard))
+}
+
+/// Another process takes requests here, too.
+async fn handed_over(mut phase: watch::Receiver<Phase>) {
+    if phase
+        .wait_for(|phase| *phase == Phase::HandedOver)
+        .await
+        .is_err()
+    {
+        // The program is ending, and answers to its end.
+        std::future::pending().await
+    }
 }
 
 /// What the gateway counts.

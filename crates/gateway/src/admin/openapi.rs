@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{breakers, explain, health, log_level, purge, routes, upstreams};
+use super::{breakers, explain, health, log_level, process, purge, routes, upstreams};
 
 /// What there is.
 #[derive(OpenApi)]
@@ -18,7 +18,7 @@ use super::{breakers, explain, health, log_level, purge, routes, upstreams};
     security(("token" = [])),
     modifiers(&Token),
     paths(
-        health::alive, health::ready, routes::list, upstreams::list, upstreams::drain, upstreams::undrain,
+        health::alive, health::ready, process::tell, routes::list, upstreams::list, upstreams::drain, upstreams::undrain,
         breakers::list, breakers::force, purge::purge, explain::answer, log_level::get, log_level::put,
     )
 )]

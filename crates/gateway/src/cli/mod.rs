@@ -11,6 +11,7 @@ mod routes;
 mod run;
 mod schema;
 mod token;
+mod upgrade;
 
 use std::fmt::Display;
 use std::path::Path;
@@ -92,6 +93,7 @@ fn dispatch(matches: &ArgMatches) -> Result<(), CliError> {
         Some(("routes", matches)) => routes::routes(&settings(matches)?),
         Some(("demo", matches)) => demo::demo(settings(matches)?, matches),
         Some(("healthcheck", matches)) => healthcheck::healthcheck(&settings(matches)?, matches),
+        Some(("upgrade", matches)) => upgrade::upgrade(&settings(matches)?),
         Some((_, matches)) => run::run(settings(matches)?),
         None => run::run(settings(matches)?),
     }
@@ -113,6 +115,7 @@ fn command() -> Command {
         .subcommand(token::command())
         .subcommand(key::command())
         .subcommand(cache::command())
+        .subcommand(subcommand("upgrade", "Have the gateway at ADMIN_ADDR replaced by the program as it is now, without losing a request"))
         .subcommand(subcommand("hash", "Print the hash of the password on standard input, for CONSUMERS_FILE"))
         .subcommand(demo::command())
         .subcommand(healthcheck::command())

@@ -63,7 +63,7 @@ pub(super) async fn serve(
             return Poll::Ready(());
         }
         if !ending
-            && (drain.has_begun()
+            && (drain.is_announced()
                 || activity
                     .poll_idle(&mut idle, config.keep_alive, context)
                     .is_ready())

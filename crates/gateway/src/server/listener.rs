@@ -6,7 +6,7 @@
 //! whatever its options; only then it is opened for the others.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -15,17 +15,28 @@ use super::StartError;
 /// Connections that wait to be accepted, per worker; the kernel's own limit applies too.
 const BACKLOG: i32 = 4096;
 
-/// One bound socket per worker.
+/// One bound socket per worker, at least.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    pub(super) sockets: Vec<std::net::TcpListener>,
+    /// Of each worker. It has several where there were more than there are workers, and shares one where there were fewer
+    /// and none could be added.
+    pub(super) of_workers: Vec<Vec<TcpListener>>,
+    /// How many different ones these are, which are the first ones of each worker.
+    count: usize,
     /// What they are bound to; tells the port when it was left open.
     pub(super) address: SocketAddr,
 }
 
-/// Binds `count` sockets to `address`.
-pub(super) fn bind(address: SocketAddr, count: usize) -> Result<Listeners, StartError> {
+/// Binds `count` sockets to `address`, less those that are there already.
+pub(super) fn bind(
+    address: SocketAddr,
+    count: usize,
+    inherited: Vec<TcpListener>,
+) -> Result<Listeners, StartError> {
     let failed = |error| start_error("PORT", address, error);
+    if !inherited.is_empty() {
+        return adopt(inherited, count).map_err(failed);
+    }
     let first = bind_first(address).map_err(failed)?;
     let bound = first.local_addr().and_then(to_ip).map_err(failed)?;
     first.set_reuse_port(true).map_err(failed)?;
@@ -44,20 +55,93 @@ pub(super) fn bind(address: SocketAddr, count: usize) -> Result<Listeners, Start
         socket.listen(BACKLOG).map_err(failed)?;
     }
     Ok(Listeners {
-        sockets: sockets.into_iter().map(Into::into).collect(),
+        of_workers: sockets.into_iter().map(|it| vec![it.into()]).collect(),
+        count,
         address: bound,
     })
 }
 
-/// Binds the admin listener's only socket.
-pub(super) fn bind_admin(address: SocketAddr) -> Result<tokio::net::TcpListener, StartError> {
+/// Spreads sockets that are there over `count` workers. None is closed, however many there are: connections wait in it.
+fn adopt(mut sockets: Vec<TcpListener>, count: usize) -> io::Result<Listeners> {
+    let Some(address) = sockets.first().map(TcpListener::local_addr).transpose()? else {
+        return Err(io::ErrorKind::NotFound.into());
+    };
+    while sockets.len() < count {
+        // Those of a service manager need not let others join them.
+        let Ok(socket) = join(address) else { break };
+        sockets.push(socket.into());
+    }
+    let unique = sockets.len();
+    for index in unique..count {
+        let shared = sockets.get(index - unique).map(TcpListener::try_clone);
+        sockets.extend(shared.transpose()?);
+    }
+    let mut of_workers: Vec<Vec<TcpListener>> = (0..count).map(|_| Vec::new()).collect();
+    for (index, socket) in sockets.into_iter().enumerate() {
+        if let Some(worker) = of_workers.get_mut(index % count) {
+            worker.push(socket);
+        }
+    }
+    Ok(Listeners {
+        of_workers,
+        count: unique,
+        address,
+    })
+}
+
+/// A further socket beside those that listen at `address`.
+fn join(address: SocketAddr) -> io::Result<Socket> {
+    let socket = open(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+impl Listeners {
+    /// The same sockets once more, for whoever hands them on.
+    pub(super) fn copies(&self) -> Result<Vec<TcpListener>, StartError> {
+        let workers = self.of_workers.len();
+        let all = (0..self.count).filter_map(|index| {
+            let worker = self.of_workers.get(index % workers)?;
+            worker.get(index / workers)
+        });
+        all.map(copy).collect()
+    }
+}
+
+/// The same socket once more.
+pub(super) fn copy(socket: &TcpListener) -> Result<TcpListener, StartError> {
+    socket.try_clone().map_err(not_copied)
+}
+
+/// The same socket, for the present runtime.
+pub(super) fn into_tokio(socket: TcpListener) -> Result<tokio::net::TcpListener, StartError> {
+    tokio::net::TcpListener::from_std(socket).map_err(not_copied)
+}
+
+fn not_copied(error: io::Error) -> StartError {
+    StartError::Start {
+        what: "on a listening socket",
+        error,
+    }
+}
+
+/// Binds the admin listener's only socket, if it is not there already.
+pub(super) fn bind_admin(
+    address: SocketAddr,
+    inherited: Option<TcpListener>,
+) -> Result<TcpListener, StartError> {
+    if let Some(socket) = inherited {
+        return Ok(socket);
+    }
     let failed = |error| start_error("ADMIN_ADDR", address, error);
     let socket = open(address).map_err(failed)?;
     socket
         .bind(&address.into())
         .and_then(|()| socket.listen(BACKLOG))
         .map_err(failed)?;
-    tokio::net::TcpListener::from_std(socket.into()).map_err(failed)
+    Ok(socket.into())
 }
 
 /// `::` stands for all addresses of both families, also where IPv6 is switched off.
@@ -119,6 +203,9 @@ fn start_error(setting: &'static str, address: SocketAddr, error: io::Error) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+    use std::path::PathBuf;
+
     use super::*;
 
     fn any_port() -> SocketAddr {
@@ -127,17 +214,17 @@ mod tests {
 
     #[test]
     fn workers_share_one_port() {
-        let listeners = bind(any_port(), 3).unwrap();
-        assert_eq!(listeners.sockets.len(), 3);
-        for socket in &listeners.sockets {
+        let listeners = bind(any_port(), 3, Vec::new()).unwrap();
+        assert_eq!(listeners.of_workers.len(), 3);
+        for socket in listeners.of_workers.iter().flatten() {
             assert_eq!(socket.local_addr().unwrap(), listeners.address);
         }
     }
 
     #[test]
     fn a_second_gateway_cannot_join_the_port() {
-        let first = bind(any_port(), 2).unwrap();
-        let error = bind(first.address, 2).unwrap_err();
+        let first = bind(any_port(), 2, Vec::new()).unwrap();
+        let error = bind(first.address, 2, Vec::new()).unwrap_err();
         assert!(
             matches!(
                 error,
@@ -152,9 +239,43 @@ mod tests {
 
     #[test]
     fn a_port_is_free_again_when_its_gateway_is_gone() {
-        let first = bind(any_port(), 2).unwrap();
+        let first = bind(any_port(), 2, Vec::new()).unwrap();
         let address = first.address;
         drop(first);
-        bind(address, 2).unwrap();
+        bind(address, 2, Vec::new()).unwrap();
+    }
+
+    /// What the descriptors lead to: the same for all copies of a socket.
+    fn sockets(listeners: &[TcpListener]) -> Vec<PathBuf> {
+        let path = |listener: &TcpListener| format!("/proc/self/fd/{}", listener.as_raw_fd());
+        let targets = listeners
+            .iter()
+            .map(|it| std::fs::read_link(path(it)).unwrap());
+        targets.collect()
+    }
+
+    #[test]
+    fn all_sockets_that_were_there_are_served_by_fewer_workers_and_by_more() {
+        for (before, now) in [(3, 2), (3, 3), (2, 5), (1, 4)] {
+            let first = bind(any_port(), before, Vec::new()).unwrap();
+            let there = first.copies().unwrap();
+            assert_eq!(there.len(), before);
+            let listeners = bind(first.address, now, there).unwrap();
+            assert_eq!(listeners.address, first.address);
+            let workers = &listeners.of_workers;
+            assert!(workers.len() == now && workers.iter().all(|sockets| !sockets.is_empty()));
+            let served = sockets(&listeners.copies().unwrap());
+            for socket in sockets(&first.copies().unwrap()) {
+                assert!(served.contains(&socket));
+            }
+        }
+    }
+
+    #[test]
+    fn a_socket_that_lets_no_other_join_it_is_shared() {
+        let alone = TcpListener::bind(any_port()).unwrap();
+        let listeners = bind(any_port(), 3, vec![alone]).unwrap();
+        assert_eq!(listeners.of_workers.len(), 3);
+        assert_eq!(listeners.copies().unwrap().len(), 1);
     }
 }

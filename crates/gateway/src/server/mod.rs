@@ -7,10 +7,12 @@ mod connection;
 mod descriptors;
 mod http2;
 mod http_client;
+mod inherited;
 mod listener;
 mod notify;
 mod shutdown;
 mod supervisor;
+mod upgrade;
 mod worker;
 
 use std::io::{self, IsTerminal};
@@ -21,7 +23,7 @@ use std::sync::atomic::AtomicUsize;
 use cache::Cache;
 use tokio::sync::watch;
 
-use crate::admin::{self, Control};
+use crate::admin::{self, Control, Process};
 use crate::caching::{Counts, TierError, Tiers};
 use crate::config::{AccessLog, AccessLogFormat, DnsSettings, Route, Settings, Snapshot};
 use crate::metrics::{CacheParts, Metrics};
@@ -31,7 +33,9 @@ use crate::trace::{self, CollectorError, Export, SpanQueue};
 use crate::upstream::{self, Names, Upstream};
 
 pub(crate) use http_client::new as http_client;
+use inherited::Inherited;
 pub(crate) use shutdown::{Phase, stop_signal};
+use upgrade::{Told, Upgrade};
 use worker::{Worker, WorkerCache, WorkerHandle};
 
 /// Why the gateway does not start, or does not go on.
@@ -56,6 +60,15 @@ pub enum StartError {
         address: SocketAddr,
         /// What the system said.
         error: io::Error,
+    },
+    /// A socket has been handed over that no setting is about.
+    #[error(
+        "LISTEN_FDS: a socket at {address} has been handed over, and nothing is to listen there; \
+         set HOST and PORT, or ADMIN_ADDR and the name \"admin\", to what it is"
+    )]
+    Unclaimed {
+        /// Where it listens.
+        address: SocketAddr,
     },
     /// The process may not open enough files.
     #[error(
@@ -129,14 +142,20 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
     let names = snapshot.upstreams.iter().map(Upstream::names).sum();
     let most_connections =
         descriptors::most_connections(&settings, upstream::most_dns_sockets(names))?;
-    let listeners = listener::bind(
-        SocketAddr::new(settings.host, settings.port),
-        settings.workers,
-    )?;
+    let mut inherited = Inherited::take()?;
+    let address = SocketAddr::new(settings.host, settings.port);
+    let listeners = listener::bind(address, settings.workers, inherited.at(address))?;
     let admin_listener = match settings.admin_addr {
-        Some(address) => Some(listener::bind_admin(address)?),
+        Some(address) => Some(listener::bind_admin(address, inherited.admin(address))?),
         None => None,
     };
+    inherited.finish()?;
+    let failed_upgrades = Arc::default();
+    let upgrade = Upgrade::new(
+        listeners.copies()?,
+        admin_listener.as_ref().map(listener::copy).transpose()?,
+        Arc::clone(&failed_upgrades),
+    );
     let sink = open_sink(&settings)?;
     let style = style(&settings);
 
@@ -155,12 +174,12 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
     let cache = open_cache(&settings, &snapshot).await?;
     let tracing = export_spans(&settings)?;
     let mut cache_counts = Vec::new();
-    for (index, listener) in listeners.sockets.into_iter().enumerate() {
+    for (index, listeners) in listeners.of_workers.into_iter().enumerate() {
         let worker = Worker {
             settings: Arc::clone(&settings),
             snapshot: Arc::clone(&snapshot),
             services: asks_services.then(http_client::new).transpose()?,
-            listener,
+            listeners,
             phase: phase.subscribe(),
             sink: sink.as_ref().map(Sink::handle),
             style,
@@ -180,9 +199,15 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         };
         workers.push(WorkerHandle::start(index, worker)?);
     }
+    let admin_listener = admin_listener.map(listener::into_tokio).transpose()?;
     let admin_address = admin_listener
         .as_ref()
         .and_then(|listener| listener.local_addr().ok());
+    announce(address, admin_address, &settings, &snapshot);
+    if upgrade::tell_predecessor() == Told::Nobody {
+        notify::ready();
+    }
+    // Only now: a predecessor has answered here so far.
     if let Some(listener) = admin_listener {
         let metrics = settings.enable_metrics.then(|| {
             Metrics::new(
@@ -201,16 +226,16 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
             snapshot: Arc::clone(&snapshot),
             cache: cache.as_ref().map(|(cache, _)| cache.clone()),
             tiers: cache.as_ref().and_then(|(_, tiers)| tiers.clone()),
+            process: Process { failed_upgrades },
         };
-        // Before anybody hears that there is somebody to be asked.
+        // A predecessor's commands go on with its own until now.
         let token = admin_address.and_then(|it| admin::required_token(&settings, it));
         let phase = phase.subscribe();
         tokio::spawn(admin::serve(listener, phase, metrics, control, token));
     }
-    announce(address, admin_address, &settings, &snapshot);
-    notify::ready();
 
-    let result = shutdown::wait(signals, &phase, workers, settings.timeouts.shutdown).await;
+    let timeout = settings.timeouts.shutdown;
+    let result = shutdown::wait(signals, upgrade, &phase, workers, timeout).await;
     if let Some(Tracing { export, queue, .. }) = tracing {
         drop(queue);
         export.finish().await;

@@ -17,6 +17,11 @@ pub(super) fn stopping() {
     tell("STOPPING=1");
 }
 
+/// This process has become the main one, and takes requests.
+pub(super) fn main_process(id: u32) {
+    tell(&format!("MAINPID={id}\nREADY=1"));
+}
+
 fn tell(state: &str) {
     let Some(socket) = socket() else { return };
     if let Err(error) = send(&socket, state) {

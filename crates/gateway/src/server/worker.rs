@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, oneshot, watch};
@@ -46,7 +47,7 @@ pub(super) struct Worker {
     pub(super) snapshot: Arc<Snapshot>,
     /// For services that decide, where a route has one.
     pub(super) services: Option<reqwest::Client>,
-    pub(super) listener: std::net::TcpListener,
+    pub(super) listeners: Vec<std::net::TcpListener>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) sink: Option<SinkHandle>,
     pub(super) style: Style,
@@ -138,8 +139,9 @@ impl Worker {
     }
 
     async fn serve(mut self, access_log: &Rc<AccessLog>, tracer: Option<&Rc<Tracer>>) {
-        let listener = match TcpListener::from_std(self.listener) {
-            Ok(listener) => listener,
+        let listeners = self.listeners.drain(..).map(TcpListener::from_std);
+        let listeners: Vec<_> = match listeners.collect() {
+            Ok(listeners) => listeners,
             Err(error) => return tracing::error!(%error, "worker cannot listen"),
         };
         let store = store(&self.settings, &self.snapshot, self.store_health);
@@ -171,12 +173,26 @@ impl Worker {
             spawn_local(async move { tracer.flush_in_time().await });
         }
 
-        tokio::select! {
-            () = connections.accept_all(&listener) => {}
-            _ = self.phase.wait_for(|phase| *phase != Phase::Serving) => {}
+        let accepting = listeners.iter();
+        let accepting = accepting.map(|listener| connections.accept_all(listener));
+        let is_handed_over = tokio::select! {
+            _ = join_all(accepting) => false,
+            phase = self.phase.wait_for(|phase| *phase != Phase::Serving) => {
+                phase.is_ok_and(|phase| *phase == Phase::HandedOver)
+            }
+        };
+        if is_handed_over {
+            drop(listeners);
+            connections.drain.announce();
+            tokio::select! {
+                () = connections.wait_for_none() => return,
+                _ = self.phase.wait_for(|phase| *phase > Phase::HandedOver) => {}
+            }
+        } else {
+            for listener in listeners {
+                connections.accept_waiting(&listener);
+            }
         }
-        connections.accept_waiting(&listener);
-        drop(listener);
         connections.drain.begin();
         tokio::select! {
             () = connections.wait_for_none() => {}

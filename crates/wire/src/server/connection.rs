@@ -147,9 +147,6 @@ async fn next(stream: &RefCell<Stream>, config: &ServerConfig, drain: &Drain, fr
                 }
             }
             if stream.read.is_empty() {
-                if drain.has_begun() {
-                    return Poll::Ready(Next::Closed);
-                }
                 if waiting == Waiting::No {
                     waiting = Waiting::ForRequest;
                     stream.read_deadline.set(config.keep_alive);
@@ -162,6 +159,10 @@ async fn next(stream: &RefCell<Stream>, config: &ServerConfig, drain: &Drain, fr
             match stream.read.poll_fill(&mut stream.io, 0, context) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(_) => return Poll::Ready(Next::Closed),
+                // What has come already is answered: only now is it known that nothing has.
+                Poll::Pending if stream.read.is_empty() && drain.has_begun() => {
+                    return Poll::Ready(Next::Closed);
+                }
                 Poll::Pending => {
                     ready!(stream.read_deadline.poll_passed(context));
                     return Poll::Ready(match waiting {
@@ -218,7 +219,8 @@ async fn exchange<S: Service>(
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return switch(stream, response, record, &present, config).await;
     }
-    let persists = present.persists && !drain.has_begun() && may_follow(&stream.borrow(), &present);
+    let persists =
+        present.persists && !drain.is_announced() && may_follow(&stream.borrow(), &present);
     let mut sending = Sending::begin(
         stream,
         response,
@@ -457,4 +459,108 @@ async fn run_tunnel<E: Exchange>(
         sent: tunnelled.sent,
         end,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::head::RequestLimits;
+
+    const WHILE: std::time::Duration = std::time::Duration::from_secs(10);
+    const CONFIG: ServerConfig = ServerConfig {
+        head: RequestLimits {
+            head: 1024,
+            fields: 10,
+            target: 100,
+        },
+        head_timeout: WHILE,
+        keep_alive: WHILE,
+        request_body_idle: WHILE,
+        write_idle: WHILE,
+        tunnel_idle: WHILE,
+    };
+
+    struct Ok200;
+
+    struct Record;
+
+    impl Exchange for Record {
+        fn finish(self, _: Outcome) {}
+    }
+
+    impl Service for Ok200 {
+        type Exchange = Record;
+
+        async fn call(&self, _: Request<Body>, _: Client) -> (Response<Body>, Record) {
+            (Response::new(Body::full(Bytes::from_static(b"ok"))), Record)
+        }
+
+        fn refuse(&self, _: HeadError) -> (Response<Body>, Record) {
+            (Response::new(Body::empty()), Record)
+        }
+    }
+
+    /// Both ends of a connection.
+    async fn connection() -> (TcpStream, Io) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, server) = tokio::join!(client, listener.accept());
+        (client.unwrap(), Io::new(server.unwrap().0))
+    }
+
+    async fn rest(client: &mut TcpStream) -> String {
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn a_request_that_has_come_before_the_end_was_seen_is_answered() {
+        let (mut client, io) = connection().await;
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        let drain = Drain::default();
+        drain.begin();
+        let served = async { drop(serve(io, &Ok200, &CONFIG, &drain).await) };
+        let ((), answer) = tokio::join!(served, rest(&mut client));
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn an_announced_end_lets_an_idle_connection_have_one_more_request() {
+        let (mut client, io) = connection().await;
+        let drain = Drain::default();
+        drain.announce();
+        let served = async { drop(serve(io, &Ok200, &CONFIG, &drain).await) };
+        let asked = async {
+            tokio::task::yield_now().await;
+            let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+            client.write_all(request).await.unwrap();
+            rest(&mut client).await
+        };
+        let ((), answer) = tokio::join!(served, asked);
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn an_end_that_has_begun_closes_an_idle_connection() {
+        let (mut client, io) = connection().await;
+        let drain = Drain::default();
+        let served = async { drop(serve(io, &Ok200, &CONFIG, &drain).await) };
+        let ended = async {
+            tokio::task::yield_now().await;
+            drain.begin();
+            rest(&mut client).await
+        };
+        let both = timeout(WHILE / 2, async { tokio::join!(served, ended) });
+        assert_eq!(both.await.unwrap().1, "");
+    }
 }

@@ -5,26 +5,44 @@ use std::collections::HashMap;
 use std::task::Waker;
 
 /// Tells the connections of one worker to end when they have answered what they have begun.
+///
+/// It may come in two stages, for those who are in no hurry: a connection that merely has no request at the moment may be
+/// about to get one, which its closing would lose.
 #[derive(Debug, Default)]
 pub struct Drain {
-    begun: Cell<bool>,
+    stage: Cell<Stage>,
     next: Cell<u64>,
     wakers: RefCell<HashMap<u64, Waker>>,
 }
 
 impl Drain {
+    /// From now on each connection ends with the next answer that it gives; those that wait for a request may still get one.
+    pub fn announce(&self) {
+        self.enter(Stage::Announced);
+    }
+
     /// From now on no connection takes another request; those that wait for one close.
     pub fn begin(&self) {
-        self.begun.set(true);
+        self.enter(Stage::Begun);
+    }
+
+    fn enter(&self, stage: Stage) {
+        self.stage.set(stage);
         for waker in self.wakers.borrow().values() {
             waker.wake_by_ref();
         }
     }
 
-    /// Whether draining has begun.
+    /// Whether answers are the last ones of their connections.
+    #[must_use]
+    pub fn is_announced(&self) -> bool {
+        self.stage.get() != Stage::Not
+    }
+
+    /// Whether connections that wait for a request are to close.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.begun.get()
+        self.stage.get() == Stage::Begun
     }
 
     /// Has `waker` woken when draining begins, for as long as the result lives.
@@ -34,6 +52,14 @@ impl Drain {
         self.wakers.borrow_mut().insert(key, waker.clone());
         Registration { drain: self, key }
     }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Not,
+    Announced,
+    Begun,
 }
 
 /// A connection's entry in its worker's [`Drain`].
