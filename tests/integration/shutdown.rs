@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::{everything_to, gateway, in_front_of};
 
 /// Answers after a while.
-async fn slow(milliseconds: u64) -> Backend {
+pub(crate) async fn slow(milliseconds: u64) -> Backend {
     Backend::scripted(move |mut connection| async move {
         while connection.request().await.is_some() {
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;

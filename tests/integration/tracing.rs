@@ -22,6 +22,14 @@ fn traced(collector: &Collector) -> GatewayBuilder {
         .env("OTEL_TRACES_SAMPLER", "parentbased_always_on")
 }
 
+/// A collector, a backend, and a gateway between the two.
+async fn all_traced() -> (Collector, Backend, Gateway) {
+    let (collector, backend) = (Collector::start().await, Backend::ok().await);
+    let routes = everything_to(&backend.url());
+    let gateway = traced(&collector).routes(&routes).start().await;
+    (collector, backend, gateway)
+}
+
 async fn get(gateway: &Gateway, target: &str, fields: &[&str]) -> u16 {
     let mut client = gateway.client().await;
     client.request("GET", target, fields).await;
@@ -116,12 +124,7 @@ async fn a_trace_goes_on_through_the_gateway_to_the_backend_and_to_a_collector()
 
 #[tokio::test]
 async fn a_new_trace_begins_where_none_or_a_malformed_one_has_come() {
-    let collector = Collector::start().await;
-    let backend = Backend::ok().await;
-    let gateway = traced(&collector)
-        .routes(&everything_to(&backend.url()))
-        .start()
-        .await;
+    let (collector, backend, gateway) = all_traced().await;
     let twice = traceparent("01");
     let upper = traceparent("01").replace(TRACE, &TRACE.to_uppercase());
     let zero = traceparent("01").replace(TRACE, &"0".repeat(32));
@@ -146,12 +149,7 @@ async fn a_new_trace_begins_where_none_or_a_malformed_one_has_come() {
 
 #[tokio::test]
 async fn a_malformed_state_ends_at_the_gateway_and_the_trace_goes_on() {
-    let collector = Collector::start().await;
-    let backend = Backend::ok().await;
-    let gateway = traced(&collector)
-        .routes(&everything_to(&backend.url()))
-        .start()
-        .await;
+    let (collector, backend, gateway) = all_traced().await;
     get(&gateway, "/", &[&traceparent("01"), "tracestate: no list"]).await;
     let told = &backend.requests()[0];
     assert_eq!(parts(told.field("traceparent").unwrap()).0, TRACE);
@@ -160,12 +158,7 @@ async fn a_malformed_state_ends_at_the_gateway_and_the_trace_goes_on() {
 
 #[tokio::test]
 async fn what_the_caller_does_not_record_is_not_recorded_and_goes_on_as_it_is() {
-    let collector = Collector::start().await;
-    let backend = Backend::ok().await;
-    let gateway = traced(&collector)
-        .routes(&everything_to(&backend.url()))
-        .start()
-        .await;
+    let (collector, backend, gateway) = all_traced().await;
     get(&gateway, "/unsampled", &[&traceparent("00")]).await;
     get(&gateway, "/sampled", &[&traceparent("01")]).await;
     let spans = collector.spans(2).await;

@@ -10,20 +10,8 @@ use testkit::{Backend, Client, Gateway, within};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
+use crate::shutdown::slow;
 use crate::{PROGRAM, everything_to, gateway};
-
-/// Answers after a while.
-async fn slow(time: Duration) -> Backend {
-    Backend::scripted(move |mut connection| async move {
-        while connection.request().await.is_some() {
-            tokio::time::sleep(time).await;
-            connection
-                .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-                .await;
-        }
-    })
-    .await
-}
 
 #[tokio::test]
 async fn no_request_fails_while_one_process_takes_over_from_another() {
@@ -62,7 +50,7 @@ async fn no_request_fails_while_one_process_takes_over_from_another() {
 
 #[tokio::test]
 async fn what_is_in_flight_ends_where_it_began_and_what_is_idle_may_still_be_used() {
-    let backend = slow(Duration::from_millis(700)).await;
+    let backend = slow(700).await;
     let mut gateway = gateway()
         .routes(&everything_to(&backend.url()))
         .start()
@@ -212,7 +200,7 @@ async fn the_service_manager_hears_who_is_the_main_process() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// A gateway that systemd's own tool starts at the first connection, with sockets of its.
+/// A gateway that systemd's own tool starts with its sockets at the first connection, which is made.
 async fn activated(sockets: &[(&str, &str)], settings: &[(&str, &str)]) -> tokio::process::Child {
     let mut command = Command::new("systemd-socket-activate");
     for (address, _) in sockets {
@@ -228,9 +216,16 @@ async fn activated(sockets: &[(&str, &str)], settings: &[(&str, &str)]) -> tokio
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("systemd-socket-activate is missing: apt-get install systemd")
+        .kill_on_drop(true);
+    let started = command.spawn();
+    let started = started.expect("systemd-socket-activate is missing: apt-get install systemd");
+    within("a first connection", async {
+        while TcpStream::connect(sockets[0].0).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    started
 }
 
 #[tokio::test]
@@ -249,12 +244,6 @@ async fn sockets_of_systemd_are_served_by_all_workers() {
             ("ACCESS_LOG", "off"),
         ],
     )
-    .await;
-    within("the tool to listen", async {
-        while TcpStream::connect(&http).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
     .await;
     // The first connection has started it, and others wait with it.
     for _ in 0..20 {
@@ -277,12 +266,6 @@ async fn a_socket_that_no_setting_is_about_stops_the_start() {
             ("ADMIN_ADDR", "off"),
         ],
     )
-    .await;
-    within("the tool to listen", async {
-        while TcpStream::connect(&http).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
     .await;
     let output = within("the end", gateway.wait_with_output()).await.unwrap();
     let told = String::from_utf8_lossy(&output.stderr);

@@ -8,8 +8,9 @@
 //! do not wait for a collector.
 //!
 //! `context` is the field's form, `state` that of `tracestate`, `sampler` the decision, `tracer` what a worker does, `span`
-//! what is told, `export` the way out.
+//! and `attributes` what is told, `export` the way out.
 
+mod attributes;
 mod context;
 mod counts;
 mod export;
@@ -18,10 +19,11 @@ mod span;
 mod state;
 mod tracer;
 
+pub(crate) use attributes::{Attempt, Purpose, Served};
 pub(crate) use context::{TRACEPARENT, TraceContext};
 pub(crate) use counts::Counts;
 pub(crate) use export::{Collector, CollectorError, Export};
 pub use sampler::Sampler;
-pub(crate) use span::{Attempt, Call, Purpose, Served};
+pub(crate) use span::Call;
 pub(crate) use tracer::{SpanQueue, Trace, Tracer};
 pub use tracer::{Trust, begin_bench};
