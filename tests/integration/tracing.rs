@@ -149,7 +149,7 @@ async fn a_new_trace_begins_where_none_or_a_malformed_one_has_come() {
 
 #[tokio::test]
 async fn a_malformed_state_ends_at_the_gateway_and_the_trace_goes_on() {
-    let (collector, backend, gateway) = all_traced().await;
+    let (_collector, backend, gateway) = all_traced().await;
     get(&gateway, "/", &[&traceparent("01"), "tracestate: no list"]).await;
     let told = &backend.requests()[0];
     assert_eq!(parts(told.field("traceparent").unwrap()).0, TRACE);
