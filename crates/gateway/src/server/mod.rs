@@ -203,6 +203,8 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
     let admin_address = admin_listener
         .as_ref()
         .and_then(|listener| listener.local_addr().ok());
+    // Before anybody hears that there is somebody to be asked.
+    let token = admin_address.and_then(|it| admin::required_token(&settings, it));
     announce(address, admin_address, &settings, &snapshot);
     if upgrade::tell_predecessor() == Told::Nobody {
         notify::ready();
@@ -228,8 +230,6 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
             tiers: cache.as_ref().and_then(|(_, tiers)| tiers.clone()),
             process: Process { failed_upgrades },
         };
-        // A predecessor's commands go on with its own until now.
-        let token = admin_address.and_then(|it| admin::required_token(&settings, it));
         let phase = phase.subscribe();
         tokio::spawn(admin::serve(listener, phase, metrics, control, token));
     }
