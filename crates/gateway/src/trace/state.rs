@@ -12,14 +12,16 @@ const LONGEST: usize = 4096;
 
 /// Takes `tracestate` off `headers` if it is malformed.
 pub(super) fn check(headers: &mut HeaderMap) {
-    if headers.contains_key(TRACESTATE) && !is_valid(headers) {
+    if !is_valid(headers) {
         headers.remove(TRACESTATE);
     }
 }
 
 /// Several fields are one list, in their order. Members may be empty.
 fn is_valid(headers: &HeaderMap) -> bool {
-    let (mut keys, mut length) = (Vec::new(), 0);
+    let mut length = 0;
+    // Most lists have one member: the others' keys need memory.
+    let (mut first, mut others) = (None, Vec::new());
     for field in headers.get_all(TRACESTATE) {
         length += field.len();
         if length > LONGEST {
@@ -34,11 +36,14 @@ fn is_valid(headers: &HeaderMap) -> bool {
                 return false;
             };
             let (key, value) = (&member[..at], &member[at + 1..]);
-            let is_new = !keys.contains(&key);
-            if !(is_new && is_key(key) && is_value(value)) || keys.len() == MOST_MEMBERS {
+            let is_new = first != Some(key) && !others.contains(&key);
+            if !(is_new && is_key(key) && is_value(value)) || others.len() + 1 == MOST_MEMBERS {
                 return false;
             }
-            keys.push(key);
+            match first {
+                None => first = Some(key),
+                Some(_) => others.push(key),
+            }
         }
     }
     true
