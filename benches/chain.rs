@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::time::Duration;
 
 use api_gateway::Steps;
 use api_gateway::config::{Settings, Sources, load};
@@ -93,6 +94,15 @@ fn chain(criterion: &mut Criterion) {
             Steps::security_headers,
             criterion::BatchSize::SmallInput,
         );
+    });
+    let time = Duration::from_micros(300);
+    criterion.bench_function("chain: metrics that are off", |bencher| {
+        bencher.iter(|| black_box(steps.metrics(black_box(time))));
+    });
+    steps.count_as_worker();
+    assert!(steps.metrics(time));
+    criterion.bench_function("chain: metrics", |bencher| {
+        bencher.iter(|| black_box(steps.metrics(black_box(time))));
     });
     criterion.bench_function("chain: all", |bencher| {
         bencher.iter_batched_ref(

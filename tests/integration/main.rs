@@ -29,6 +29,7 @@ mod limits;
 mod logging;
 mod metrics;
 mod pooling;
+mod prometheus;
 mod proxying;
 mod rate_limit;
 mod rate_limit_redis;

@@ -319,3 +319,33 @@ async fn two_thousand_sockets_are_served_at_once() {
         gateway.peak_memory()
     );
 }
+
+#[tokio::test]
+async fn open_sockets_and_what_passes_through_them_are_counted_as_it_passes() {
+    let backend = echo().await;
+    let gateway = in_front_of(&backend).await;
+    let mut socket = connect(&gateway).await;
+    for message in [Message::text("ping"), Message::binary(vec![7; 70_000])] {
+        socket.send(message.clone()).await.unwrap();
+        let echoed = within("an echo", socket.next()).await.unwrap().unwrap();
+        assert_eq!(echoed, message);
+    }
+    let count = async |name: &str| {
+        let series = format!("api_gateway_{}", name.replace('{', "{route=\"/{*path}\""));
+        gateway.metric(&series).await
+    };
+    assert_eq!(count("websockets_open{}").await, 1);
+    assert_eq!(count("requests_in_flight{}").await, 0);
+    for (direction, mask) in [("received", 4), ("sent", 0)] {
+        let labels = format!("{{,direction=\"{direction}\"}}");
+        assert_eq!(count(&format!("websocket_messages_total{labels}")).await, 2);
+        let bytes = count(&format!("websocket_bytes_total{labels}")).await;
+        assert_eq!(bytes, (2 + mask + 4) + (10 + mask + 70_000));
+    }
+    socket.close(None).await.unwrap();
+    drop(socket);
+    gateway.log(1).await;
+    assert_eq!(count("websockets_open{}").await, 0);
+    assert_eq!(count("websockets_total{}").await, 1);
+    assert_eq!(count("request_duration_seconds_count{}").await, 1);
+}

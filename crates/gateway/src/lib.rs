@@ -5,6 +5,8 @@ mod auth;
 mod caching;
 pub mod cli;
 pub mod config;
+mod counters;
+mod dashboards;
 mod demo;
 mod diagnostics;
 mod error;
@@ -21,5 +23,6 @@ pub mod upstream;
 
 pub use admin::openapi;
 pub use handler::Steps;
+pub use metrics::reference as metrics_reference;
 pub use proxy::preview;
 pub use trace::{Sampler, Trust, begin_bench};

@@ -17,6 +17,7 @@ pub mod load;
 mod message;
 mod port;
 mod process;
+mod prometheus;
 mod redis;
 
 pub use backend::{Backend, Connection};
@@ -27,4 +28,5 @@ pub use dns::Dns;
 pub use gateway::{ADMIN_FIELD, Gateway, GatewayBuilder};
 pub use message::{Message, read_message};
 pub use port::free_port;
+pub use prometheus::{Prometheus, promtool};
 pub use redis::{Redis, RedisCluster, RedisWithSentinel};

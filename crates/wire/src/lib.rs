@@ -14,6 +14,7 @@ pub mod client;
 pub mod head;
 pub mod server;
 pub mod tunnel;
+pub mod websocket;
 
 mod batch;
 mod body;

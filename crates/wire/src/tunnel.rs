@@ -10,6 +10,7 @@ use crate::client::Held;
 use crate::deadline::Deadline;
 use crate::io::Io;
 use crate::read_buffer::ReadBuffer;
+use crate::server::Exchange;
 
 /// A backend connection that has switched protocols.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Upgraded {
     /// What came behind the backend's `101`.
     pub(crate) read: ReadBuffer,
     /// What the connection holds until it is closed.
-    _held: Option<Held>,
+    _held: [Option<Held>; 2],
 }
 
 /// How a tunnel ended, and what went through it.
@@ -45,6 +46,15 @@ pub enum TunnelEnd {
     Idle,
 }
 
+/// One end of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TunnelSide {
+    /// Whoever has asked for it.
+    Client,
+    /// Whoever it leads to.
+    Backend,
+}
+
 /// One direction of a tunnel.
 #[derive(Debug, Default)]
 struct Direction {
@@ -68,6 +78,7 @@ impl Direction {
         from: &mut Io,
         buffer: &mut ReadBuffer,
         to: &mut Io,
+        mut passed: impl FnMut(&[u8]),
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
@@ -77,6 +88,7 @@ impl Direction {
                 if written == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
+                passed(buffer.bytes().get(..written).unwrap_or_default());
                 buffer.bytes().advance(written);
                 self.moved += written as u64;
             }
@@ -124,18 +136,29 @@ impl Tunnel {
         }
     }
 
-    /// Ready when the tunnel is over. `read` holds what the client sent before the switch.
+    /// Ready when the tunnel is over. `read` holds what the client sent before the switch; `record` hears of what passes.
     pub(crate) fn poll(
         &mut self,
         client: &mut Io,
         read: &mut ReadBuffer,
+        record: &mut impl Exchange,
         context: &mut Context<'_>,
     ) -> Poll<Tunnelled> {
         let backend = &mut *self.upgraded;
-        let up = self.up.poll(client, read, &mut backend.io, context);
-        let down = self
-            .down
-            .poll(&mut backend.io, &mut backend.read, client, context);
+        let up = self.up.poll(
+            client,
+            read,
+            &mut backend.io,
+            |bytes| record.passed(TunnelSide::Client, bytes),
+            context,
+        );
+        let down = self.down.poll(
+            &mut backend.io,
+            &mut backend.read,
+            client,
+            |bytes| record.passed(TunnelSide::Backend, bytes),
+            context,
+        );
         match (up, down) {
             (Poll::Ready(Err(_)), _) => self.over(TunnelEnd::BrokenUp),
             (_, Poll::Ready(Err(_))) => self.over(TunnelEnd::BrokenDown),
@@ -162,7 +185,7 @@ impl Tunnel {
 }
 
 impl Upgraded {
-    pub(crate) fn new(io: Io, read: BytesMut, held: Option<Held>) -> Self {
+    pub(crate) fn new(io: Io, read: BytesMut, held: [Option<Held>; 2]) -> Self {
         Self {
             io,
             read: ReadBuffer::with(read),

@@ -30,7 +30,8 @@ pub(crate) use process::{Process, ProcessReport};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -40,7 +41,7 @@ use tokio::sync::watch;
 
 use crate::caching::{Purger, Tiers};
 use crate::config::{Settings, Snapshot};
-use crate::metrics::{self, Metrics};
+use crate::metrics::{Format, Metrics};
 use crate::server::Phase;
 pub use openapi::openapi;
 pub(crate) use token::{known as known_token, required as required_token};
@@ -129,7 +130,10 @@ async fn handed_over(mut phase: watch::Receiver<Phase>) {
     }
 }
 
-/// What the gateway counts.
-async fn tell(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.text())
+/// What the gateway counts, in the format that is preferred.
+async fn tell(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> impl IntoResponse {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    let format = Format::preferred(accept);
+    let fields = [(CONTENT_TYPE, format.content_type()), (VARY, "Accept")];
+    (fields, metrics.text(format))
 }

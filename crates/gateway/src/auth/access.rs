@@ -140,6 +140,14 @@ impl Errors {
         own.unwrap_or(AuthError::Missing)
     }
 
+    /// What was tried, and why it was not enough: the kind that came furthest.
+    pub(crate) fn furthest_of(&self) -> Option<(Kind, AuthError)> {
+        let kinds = [Kind::Token, Kind::Key, Kind::Basic, Kind::Forward];
+        let errors = kinds.into_iter().zip(self.0.iter().copied());
+        let errors = errors.filter_map(|(kind, error)| Some((kind, error?)));
+        errors.max_by_key(|(_, error)| *error)
+    }
+
     /// The one that came furthest.
     pub(crate) fn furthest(&self) -> AuthError {
         let errors = self.0.iter().copied().flatten();

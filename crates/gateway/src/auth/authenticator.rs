@@ -16,6 +16,7 @@ use super::identity::Identity;
 use super::issuer::{Keys, Unverified, Verified};
 use super::jose::Compact;
 use super::known::Known;
+use crate::counters::AuthResult;
 use crate::error::Refusal;
 use crate::trace::Trace;
 
@@ -50,6 +51,9 @@ pub(crate) struct Refused {
     /// Who it is from, where that is known.
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) refusal: Refusal,
+    /// The kind of the credentials that came furthest.
+    pub(crate) kind: Option<Kind>,
+    pub(crate) result: AuthResult,
 }
 
 /// Why a client may not pass.
@@ -121,15 +125,25 @@ impl Authenticator {
                 Err(Denial::Decision(decision)) => answer = Some(decision),
             }
         }
+        let mut result = match (&answer, errors.furthest_of()) {
+            (Some(_), _) => (Some(Kind::Forward), AuthResult::RefusedByService),
+            (None, Some((kind, error))) => (Some(kind), AuthResult::Refused(error)),
+            (None, None) => (None, AuthResult::Refused(AuthError::Missing)),
+        };
         let refusal = match (passed, forged) {
             (Some(identity), None) => return Ok(identity),
             // The backend would see them beside the good ones, and might believe them.
-            (Some(_), Some(error)) => refusal(access, error, &errors, None),
+            (Some(_), Some(error)) => {
+                result.1 = AuthResult::Refused(error);
+                refusal(access, error, &errors, None)
+            }
             (None, _) => refusal(access, errors.furthest(), &errors, answer),
         };
         Err(Refused {
             identity: known.filter(|_| errors.furthest().is_forbidden()),
             refusal,
+            kind: result.0,
+            result: result.1,
         })
     }
 

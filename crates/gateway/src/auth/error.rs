@@ -40,6 +40,21 @@ pub(crate) enum AuthError {
 }
 
 impl AuthError {
+    /// As metrics have them, in the order of the variants.
+    pub(crate) const NAMES: [&str; 11] = [
+        "missing",
+        "malformed",
+        "issuer",
+        "invalid",
+        "audience",
+        "expired",
+        "premature",
+        "unavailable",
+        "scope",
+        "role",
+        "rule",
+    ];
+
     /// The `error` and the `error_description` of a challenge (RFC 6750 §3.1): none where no token was sent, and
     /// never anything of what was sent.
     pub(super) const fn of_token(self) -> Option<(&'static str, &'static str)> {

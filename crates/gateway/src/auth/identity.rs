@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use http::request;
 
+use super::access::Kind;
 use super::claims::{ClaimPath, Claims};
 
 /// Who a request is from, and what that one may do. However somebody has shown who they are, rights are judged by
@@ -79,6 +80,16 @@ impl Identity {
             roles: Claims::texts(claims.find(roles)),
             claims,
             for_rules: OnceLock::new(),
+        }
+    }
+
+    /// What has been shown, as far as who says so tells.
+    pub(crate) fn kind(&self) -> Kind {
+        match &*self.authority {
+            CONSUMERS if self.key.is_some() => Kind::Key,
+            CONSUMERS => Kind::Basic,
+            FORWARD => Kind::Forward,
+            _ => Kind::Token,
         }
     }
 

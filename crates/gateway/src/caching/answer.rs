@@ -23,7 +23,7 @@ use super::body::{Filling, Following, from_hit};
 use super::errand::{Errand, Fetched, Now, Reply};
 use super::job::{Job, Jobs, Told};
 use super::query::{self, Question};
-use super::report::{Counts, Outcome, Report};
+use super::report::{Outcome, Report};
 use super::route::RouteCache;
 use super::tiers::Tiers;
 use crate::auth::Identity;
@@ -44,7 +44,6 @@ pub(crate) struct Caching {
     pub(super) cache: cache::Cache,
     pub(super) tiers: Option<Arc<Tiers>>,
     pub(super) proxy: Rc<Proxy>,
-    pub(super) counts: Arc<Counts>,
     jobs: Jobs,
     /// The memory of the last key, for the next.
     spare: RefCell<Key>,
@@ -81,17 +80,11 @@ struct Plain {
 }
 
 impl Caching {
-    pub(crate) fn new(
-        cache: cache::Cache,
-        tiers: Option<Arc<Tiers>>,
-        proxy: &Rc<Proxy>,
-        counts: Arc<Counts>,
-    ) -> Self {
+    pub(crate) fn new(cache: cache::Cache, tiers: Option<Arc<Tiers>>, proxy: &Rc<Proxy>) -> Self {
         Self {
             cache,
             tiers,
             proxy: Rc::clone(proxy),
-            counts,
             jobs: Jobs::default(),
             spare: RefCell::default(),
         }
@@ -225,7 +218,9 @@ impl Asker<'_> {
             Looked::Going(going) => Box::pin(self.go(*going, body, entry)).await,
         };
         report.x_cache = self.rules.x_cache;
-        self.caching.counts.count(self.routed.route, report.outcome);
+        if let Some(counts) = self.route.counts.own() {
+            counts.cache.increment(report.outcome as usize);
+        }
         entry.set_cache(report);
         result
     }

@@ -26,7 +26,9 @@ use super::body::{Filling, Following, Rest};
 use super::errand::{Cause, Errand, Fetched, Now, Reply};
 use super::query::Question;
 use super::report::{Loudness, Report};
+use super::route::RouteCache;
 use crate::auth::Identity;
+use crate::config::Route;
 use crate::error::Refusal;
 use crate::middleware::access_log::{Entry, UpstreamFacts};
 use crate::proxy::{ClientSide, Holds, Routed};
@@ -188,7 +190,7 @@ impl Job {
         let Some(tell) = tell else {
             // Nobody waits for it, so nobody else would tell.
             if let Some(cause) = cause {
-                self.tell_failure(&route.name, cause);
+                self.tell_failure(route, rules, cause);
             }
             if let Ok(Reply::Filling(_, body, fill)) = reply {
                 let (nobody, _) = oneshot::channel();
@@ -222,9 +224,12 @@ impl Job {
 }
 
 impl Job {
-    fn tell_failure(&self, route: &str, cause: Cause) {
-        let counts = &self.caching.counts;
-        match counts.count_failed_validation(self.route, self.time.now()) {
+    fn tell_failure(&self, route: &Route, rules: &RouteCache, cause: Cause) {
+        if let Some(counts) = route.counts.own() {
+            counts.failed_validations.increment();
+        }
+        let route = &*route.name;
+        match rules.failures.next(self.time.now()) {
             Loudness::Loud => tracing::warn!(
                 route,
                 %cause,

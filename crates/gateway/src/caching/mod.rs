@@ -16,7 +16,7 @@
 //! body.rs     bodies that are stored as they pass, and bodies that others fetch
 //! route.rs    what a route's configuration says
 //! explanation.rs  what would be done with a request
-//! report.rs   what was done: Cache-Status, the access log's word, and counts
+//! report.rs   what was done: Cache-Status, and the access log's word
 //! purge.rs    purging, as operators ask for it
 //! tiers/      what is behind the memory: disk and Redis
 //! ```
@@ -38,7 +38,7 @@ pub(crate) use body::stored_body;
 pub(crate) use errand::Now;
 pub(crate) use explanation::explain;
 pub(crate) use purge::{PurgeRequest, Purger};
-pub(crate) use report::{Counts, Outcome, Report};
+pub(crate) use report::{LastTold, Outcome, Report};
 pub(crate) use route::RouteCache;
 pub(crate) use tiers::TierError;
 pub(crate) use tiers::{Answer, Tier, Tiers, Told, Write};

@@ -96,19 +96,9 @@ impl Report {
     }
 }
 
-/// What has been, by route: of one worker, so that none waits for another's memory.
-#[derive(Debug)]
-pub(crate) struct Counts(Box<[OfRoute]>);
-
+/// When a route's failed validations were last logged, in seconds: each stale answer may bring the next.
 #[derive(Debug, Default)]
-struct OfRoute {
-    /// How often each outcome has been.
-    outcomes: [AtomicU64; Outcome::ALL.len()],
-    /// Validations in the background that have failed.
-    failed_validations: AtomicU64,
-    /// When the last of them was logged, in seconds.
-    logged: AtomicU64,
-}
+pub(crate) struct LastTold(AtomicU64);
 
 /// Whether an event is worth a line of the log by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,44 +111,18 @@ pub(super) enum Loudness {
 /// For how many seconds the next failures of a route's validations are quiet.
 const QUIET_FOR: u64 = 10;
 
-impl Counts {
-    /// For so many routes.
-    pub(crate) fn new(routes: usize) -> Self {
-        Self((0..routes).map(|_| Default::default()).collect())
-    }
-
-    pub(super) fn count(&self, route: usize, outcome: Outcome) {
-        if let Some(counts) = self.0.get(route) {
-            counts.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Counts a validation in the background that has failed, and says how loudly to tell of it: each stale answer
-    /// may bring the next.
-    pub(super) fn count_failed_validation(&self, route: usize, now: Timestamp) -> Loudness {
-        let Some(counts) = self.0.get(route) else {
-            return Loudness::Quiet;
-        };
-        counts.failed_validations.fetch_add(1, Ordering::Relaxed);
-        let logged = counts.logged.load(Ordering::Relaxed);
-        if now.as_secs() < logged + QUIET_FOR {
+impl LastTold {
+    /// How loudly to tell of another failure.
+    pub(super) fn next(&self, now: Timestamp) -> Loudness {
+        let (Self(told), now) = (self, now.as_secs());
+        let last = told.load(Ordering::Relaxed);
+        if now < last + QUIET_FOR {
             return Loudness::Quiet;
         }
-        counts.logged.store(now.as_secs(), Ordering::Relaxed);
-        Loudness::Loud
-    }
-
-    /// How many validations of a route have failed in the background.
-    pub(crate) fn failed_validations(&self, route: usize) -> u64 {
-        self.0.get(route).map_or(0, |counts| {
-            counts.failed_validations.load(Ordering::Relaxed)
-        })
-    }
-
-    /// How often an outcome of a route has been.
-    pub(crate) fn of(&self, route: usize, outcome: Outcome) -> u64 {
-        self.0.get(route).map_or(0, |counts| {
-            counts.outcomes[outcome as usize].load(Ordering::Relaxed)
-        })
+        // Of several workers one tells it.
+        match told.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => Loudness::Loud,
+            Err(_) => Loudness::Quiet,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use cache::{KeyRecipe, Policy};
 
+use super::LastTold;
 use crate::auth::{ClaimPath, Identity};
 
 /// Compiled from `cacheable` and `cache`.
@@ -17,6 +18,8 @@ pub(crate) struct RouteCache {
     pub(crate) claims: Box<[(Box<str>, ClaimPath)]>,
     /// The most bytes of content with which a `QUERY` is cached.
     pub(crate) largest_query: u64,
+    /// When a validation that has failed was last logged.
+    pub(crate) failures: LastTold,
     /// Answers have `X-Cache`.
     pub(crate) x_cache: bool,
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod cache;
 mod check;
+mod dashboards;
 mod demo;
 mod explain;
 mod healthcheck;
@@ -89,6 +90,7 @@ fn dispatch(matches: &ArgMatches) -> Result<(), CliError> {
             None => Ok(()),
         },
         Some(("explain", matches)) => explain::explained(settings(matches)?, matches),
+        Some(("dashboards", matches)) => dashboards::dashboards(&settings(matches)?, matches),
         Some(("check", matches)) => check::check(&settings(matches)?),
         Some(("routes", matches)) => routes::routes(&settings(matches)?),
         Some(("demo", matches)) => demo::demo(settings(matches)?, matches),
@@ -112,6 +114,7 @@ fn command() -> Command {
         .subcommand(subcommand("routes", "Print the routes in the order in which they are matched"))
         .subcommand(explain::command())
         .subcommand(schema::command())
+        .subcommand(dashboards::command())
         .subcommand(token::command())
         .subcommand(key::command())
         .subcommand(cache::command())

@@ -550,3 +550,46 @@ fn each_kind_of_credentials_has_places_of_its_own() {
         "\"x-user\" is written twice",
     );
 }
+
+#[test]
+fn a_route_and_an_endpoint_go_on_counting_in_the_next_configuration() {
+    crate::counters::enter_worker(0);
+    let before = load_text(
+        r#"{"routes": [
+            {"name": "a", "path": "/a", "targets": ["http://10.0.0.1", "http://10.0.0.2"]},
+            {"name": "b", "path": "/b", "targetURL": "http://10.0.0.3"}
+        ]}"#,
+    );
+    let before = before.unwrap().snapshot;
+    for counts in [
+        before.counts(None),
+        before.counts(Some(0)),
+        before.counts(Some(1)),
+    ] {
+        counts.unwrap().failed.increment(0);
+    }
+    for _ in 0..10 {
+        let counts = &before.upstreams[0].endpoints()[1].counts;
+        counts.own().unwrap().picks.increment();
+    }
+    let after = load_text(
+        r#"{"routes": [
+            {"name": "new", "path": "/b", "targetURL": "http://10.0.0.3"},
+            {"name": "a", "path": "/a", "targets": ["http://10.0.0.2", "http://10.0.0.4"]}
+        ]}"#,
+    );
+    let mut after = after.unwrap().snapshot;
+    after.carry_counts(&before);
+    let failed = |route| after.counts(route).unwrap().failed.get(0);
+    assert_eq!([None, Some(0), Some(1)].map(failed), [1, 0, 1]);
+    let of_a = after.upstreams.iter().position(|it| &*it.name == "a");
+    assert_eq!(of_a, Some(1));
+    let endpoints = after.upstreams[1].endpoints();
+    let counted = endpoints
+        .iter()
+        .map(|it| it.counts.own().unwrap().picks.get());
+    assert_eq!(counted.collect::<Vec<_>>(), [10, 0]);
+    // Those who are picked from now on count there too.
+    let report = after.upstreams[1].balancer.report();
+    assert_eq!((report[0].addresses, report[1].addresses), (1, 1));
+}

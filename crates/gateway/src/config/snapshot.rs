@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::auth::{Access, Authority, ForwardedClaim, Hidden, Service};
 use crate::caching::RouteCache;
-use crate::error::Tally;
+use crate::counters::{RouteCounts, RouteShard};
 use crate::middleware::compression::Compression;
 use crate::middleware::cors::Cors;
 use crate::middleware::ip_rules::IpRules;
@@ -35,13 +35,39 @@ pub struct Snapshot {
     pub(crate) cache_shares: Box<[u64]>,
     /// All rate limits; routes have indices into them.
     pub rate_limits: RateLimits,
-    /// How often requests have failed.
-    pub(crate) tally: Tally,
+    /// What is counted of requests without a route.
+    pub(crate) unrouted: Arc<RouteCounts>,
     /// Who makes tokens, who has credentials, and whose keys are fetched.
     pub(crate) authority: Authority,
 }
 
 impl Snapshot {
+    /// Goes on counting where `before` has stopped: for every route and upstream that it has under the same name. To be
+    /// called before anything is served.
+    pub fn carry_counts(&mut self, before: &Self) {
+        self.unrouted = Arc::clone(&before.unrouted);
+        for route in &mut self.routes {
+            let known = before.routes.iter().find(|known| known.name == route.name);
+            if let Some(known) = known {
+                route.counts = Arc::clone(&known.counts);
+            }
+        }
+        for upstream in &mut self.upstreams {
+            let known = before.upstreams.iter();
+            if let Some(known) = known.clone().find(|known| known.name == upstream.name) {
+                upstream.carry_counts(known);
+            }
+        }
+    }
+
+    /// The counters for requests of a route, an index; none where nothing is counted.
+    pub(crate) fn counts(&self, route: Option<usize>) -> Option<&RouteShard> {
+        match route.and_then(|route| self.routes.get(route)) {
+            Some(route) => route.counts.own(),
+            None => self.unrouted.own(),
+        }
+    }
+
     /// A token of the gateway's own for `subject`, with these scopes, valid from now on for the usual time.
     #[must_use]
     pub fn token(&self, subject: &str, scopes: &str) -> Option<String> {
@@ -156,6 +182,8 @@ pub struct Route {
     pub(crate) priority: Priority,
     /// What is only tried out.
     pub shadowed: Shadowed,
+    /// What is counted of its requests.
+    pub(crate) counts: Arc<RouteCounts>,
 }
 
 impl Route {

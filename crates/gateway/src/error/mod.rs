@@ -3,10 +3,6 @@
 //! Answers, the access log and `Proxy-Status` all name failures by it. `docs/errors.md` describes it for users; a
 //! test holds the two together.
 
-mod tally;
-
-pub(crate) use tally::{Failed, Tally};
-
 use std::time::Duration;
 
 use bytes::Bytes;

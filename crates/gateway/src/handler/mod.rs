@@ -15,8 +15,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use cache::Timestamp;
-use http::header::ORIGIN;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, request};
 use tokio::time::{Instant, timeout_at};
 use wire::Body;
 use wire::head::HeadError;
@@ -25,6 +25,7 @@ use wire::server::Client;
 use crate::auth::{Asked, Authenticator, Identity, Service, Subject};
 use crate::caching::{Caching, Now};
 use crate::config::{Destination, Policy, Route, Settings, Snapshot};
+use crate::counters::{AuthResult, CrossOrigin, Limited, ProcessCounts};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::{AccessLog, Entry, Exchange};
 use crate::middleware::cors::{Cors, Preflight};
@@ -48,6 +49,7 @@ pub(crate) struct Handler {
     pub(crate) access_log: Rc<AccessLog>,
     /// None where nothing is traced.
     pub(crate) tracer: Option<Rc<Tracer>>,
+    pub(crate) counts: Arc<ProcessCounts>,
     pub(crate) clock: Clock,
 }
 
@@ -120,6 +122,9 @@ impl Handler {
         }
         verdict.decorate(response.headers_mut());
         self.decorate(&head, exchange.entry(), &mut response);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            exchange.entry().become_websocket();
+        }
         (response, exchange)
     }
 
@@ -236,6 +241,10 @@ impl Handler {
             if cors.would_refuse(origin) {
                 entry.add_shadow(ErrorCode::OriginNotAllowed);
             }
+            if let (Some(_), Some(counts)) = (origin, entry.counts()) {
+                let told = cross_origin(head, response.headers());
+                counts.cors.increment(told as usize);
+            }
         }
         let careful = entry
             .route()
@@ -306,6 +315,15 @@ impl Handler {
             Some(store) => limiter.count_shared(store, limits, &subject, now).await,
         };
         let result = counted.result();
+        if let Some(counts) = entry.counts() {
+            let limited = match &result {
+                Ok(()) if counted.shadowed.is_some() => Limited::Shadowed,
+                Ok(()) => Limited::Allowed,
+                Err(refusal) if refusal.code == ErrorCode::RateLimited => Limited::Refused,
+                Err(_) => Limited::Undecided,
+            };
+            counts.limits.increment(limited as usize);
+        }
         verdict.add(
             if self.snapshot.routes[route]
                 .shadowed
@@ -345,10 +363,17 @@ impl Handler {
         };
         let admitted = match self.authenticator.admit(access, &asked).await {
             Ok(identity) => {
+                let kind = identity.as_deref().map(Identity::kind);
+                if let Some(counts) = entry.counts() {
+                    counts.authenticated(kind, AuthResult::Passed);
+                }
                 entry.set_identity(identity.clone());
                 Ok(identity)
             }
             Err(refused) => {
+                if let Some(counts) = entry.counts() {
+                    counts.authenticated(refused.kind, refused.result);
+                }
                 entry.set_identity(refused.identity);
                 Err(refused.refusal)
             }
@@ -426,6 +451,17 @@ fn enforce<T: Default>(
             Ok(T::default())
         }
         found => found,
+    }
+}
+
+/// What a page of another origin, whose request this is, was told.
+fn cross_origin(head: &request::Parts, answer: &HeaderMap) -> CrossOrigin {
+    let preflight = Preflight::of(head).is_some();
+    match (preflight, answer.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN)) {
+        (true, true) => CrossOrigin::PreflightAllowed,
+        (true, false) => CrossOrigin::PreflightRefused,
+        (false, true) => CrossOrigin::Allowed,
+        (false, false) => CrossOrigin::Refused,
     }
 }
 

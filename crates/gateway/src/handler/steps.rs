@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use http::header::ORIGIN;
 use http::{HeaderMap, Request, request};
@@ -10,10 +11,15 @@ use tokio::time::Instant;
 use wire::Body;
 
 use super::Clock;
-use crate::auth::{Asked, Authenticator, Subject};
+use crate::auth::{Asked, Authenticator, Kind, Subject};
 use crate::config::{Route, Settings, Snapshot};
+use crate::counters::{
+    Attempted, AuthResult, CrossOrigin, Direction, Limited, PeerCounts, TraceId, counting_workers,
+    enter_worker,
+};
 use crate::middleware::{security_headers, size_limit};
 use crate::router::{Criteria, Found, path};
+use crate::trace::Trace;
 
 /// A route with all of its policies, and a request that meets them again and again. Each method is one step, and says
 /// whether the request has passed it.
@@ -26,6 +32,8 @@ pub struct Steps {
     head: request::Parts,
     path: String,
     route: usize,
+    /// Of the peer to whom the request goes.
+    peer: PeerCounts,
 }
 
 impl Steps {
@@ -40,6 +48,7 @@ impl Steps {
         Some(Self {
             authenticator: Authenticator::default(),
             clock: Clock::new(),
+            peer: PeerCounts::new(counting_workers(&settings)),
             settings,
             snapshot,
             head,
@@ -117,6 +126,46 @@ impl Steps {
         let admitted = pin!(self.authenticator.admit(access, &asked));
         let mut context = Context::from_waker(Waker::noop());
         matches!(admitted.poll(&mut context), Poll::Ready(Ok(Some(_))))
+    }
+
+    /// From here on this thread counts, as a worker does.
+    pub fn count_as_worker(&self) {
+        enter_worker(0);
+    }
+
+    /// Everything that is counted of a request which passes all steps, is sent over a pooled connection, and answered.
+    #[must_use]
+    pub fn metrics(&self, time: Duration) -> bool {
+        let trace = Trace::passing(&self.head.headers);
+        let trace = trace.and_then(|trace| TraceId::from_traceparent(&trace.context().to_bytes()));
+        let Some(counts) = self.snapshot.counts(Some(self.route)) else {
+            return false;
+        };
+        counts.in_flight.rise();
+        counts.limits.increment(Limited::Allowed as usize);
+        counts.authenticated(Some(Kind::Token), AuthResult::Passed);
+        let Some(upstream) = self.snapshot.upstreams.first() else {
+            return false;
+        };
+        if let (Some(counts), Some(endpoint)) =
+            (upstream.counts.own(), upstream.endpoints().first())
+        {
+            counts.reused.increment();
+            let endpoint = endpoint.counts.own();
+            counts.attempted(endpoint, Attempted::Answered(2), time);
+        }
+        if let Some(peer) = self.peer.own() {
+            // It leaves the pool, and comes back.
+            peer.idle.set(0);
+            peer.idle.set(1);
+        }
+        counts.cors.increment(CrossOrigin::Allowed as usize);
+        counts.in_flight.fall();
+        counts.answered(Some(&self.head.method), 200);
+        counts.took(time, trace);
+        counts.body_bytes.add(Direction::Received as usize, 10);
+        counts.body_bytes.add(Direction::Sent as usize, 1000);
+        true
     }
 
     /// `cors` on an answer.

@@ -19,6 +19,7 @@ use super::pool::{Care, Patience, Pool, Ready};
 use super::request_head::{RequestFraming, RequestHead};
 use super::send::{Outgoing, policy};
 use crate::config::Route;
+use crate::counters::{Again, Attempted};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
 use crate::trace::{self, Purpose};
@@ -75,6 +76,16 @@ struct Begun {
     pool: Rc<Pool>,
     /// When it began.
     at: Instant,
+}
+
+impl Attempted {
+    fn of(result: &Result<Response<Body>, Refusal>) -> Self {
+        match result {
+            Ok(answer) => Self::Answered((answer.status().as_u16() / 100) as u8),
+            Err(refusal) if refusal.code.is_the_clients() => Self::Cancelled,
+            Err(_) => Self::Failed,
+        }
+    }
 }
 
 /// Leave to ask, from whoever is to be asked for leave. When one refuses, what others have given goes back with it.
@@ -180,6 +191,7 @@ impl<'a> Exchange<'a> {
             policy: policy(self.forwarder.settings, due, time_left),
             connect_timeout: self.forwarder.settings.timeouts.connect,
             client: request.client,
+            counts: self.upstream.counts.own(),
         };
         let result = outgoing.send(&member, &pool, ready, body).await;
         match &result {
@@ -189,6 +201,7 @@ impl<'a> Exchange<'a> {
         let place = leave.place.take();
         let ended_at = Instant::now();
         self.record(&result, &member, &mut in_flight, leave, ended_at);
+        self.count_attempt(&result, &member, ended_at - began);
         Ok(Attempt {
             result,
             member,
@@ -259,6 +272,24 @@ impl<'a> Exchange<'a> {
                 Purpose::Mirror => 0,
                 _ => entry.retries(),
             },
+        }
+    }
+
+    /// Counts that the request is sent once more.
+    pub(super) fn count(&self, again: Again) {
+        if let Some(counts) = self.route.counts.own() {
+            counts.again.increment(again as usize);
+        }
+    }
+
+    fn count_attempt(
+        &self,
+        result: &Result<Response<Body>, Refusal>,
+        member: &Member,
+        time: Duration,
+    ) {
+        if let Some(counts) = self.upstream.counts.own() {
+            counts.attempted(member.counts.own(), Attempted::of(result), time);
         }
     }
 

@@ -12,6 +12,7 @@ use super::hedge::Hedge;
 use super::replay::Replay;
 use super::retry::{Retry, is_idempotent};
 use crate::config::Fallback;
+use crate::counters::Again;
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
 use crate::trace::Purpose;
@@ -64,6 +65,7 @@ impl Exchange<'_> {
         let untouched = refusal.code.was_not_asked() && replay.is_whole();
         match self.forwarder.snapshot.upstreams.get(*fallback) {
             Some(upstream) if untouched => {
+                self.count(Again::Fallback);
                 entry.count_retry();
                 entry.note_stand_in();
                 let there = self.at(upstream);
@@ -165,6 +167,7 @@ impl Exchange<'_> {
                 tried.clear();
             }
             drop(attempt);
+            self.count(Again::Retry);
             entry.count_retry();
             if !delay.is_zero() {
                 sleep(delay).await;
@@ -212,6 +215,7 @@ impl Exchange<'_> {
         let Some(_budget) = budget.filter(|_| hedge.allows()) else {
             return first.await;
         };
+        self.count(Again::Hedge);
         entry.count_retry();
         let mut tried = tried.to_vec();
         tried.extend(entry.member_id());

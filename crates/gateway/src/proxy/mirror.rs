@@ -21,6 +21,7 @@ use super::pool::{Care, Patience, Pool, Ready, Reused};
 use super::replay::Replay;
 use super::request_head::{RequestFraming, RequestHead};
 use super::send::policy;
+use crate::counters::Again;
 use crate::error::Refusal;
 use crate::middleware::access_log::Entry;
 use crate::trace::Purpose;
@@ -130,6 +131,7 @@ impl Exchange<'_> {
             policy: policy(forwarder.settings, due, self.route.timeout),
             connect_by: due.min(now + forwarder.settings.timeouts.connect),
         };
+        self.count(Again::Mirror);
         spawn_local(async move {
             let _holds = (place, in_flight);
             match copy.send().await {
@@ -155,7 +157,9 @@ impl Copy {
             Ready::Reused(Reused { connection, .. }) => connection,
             Ready::New(held) => {
                 let io = connect(&self.member, self.connect_by).await.ok()?;
-                Connection::new(io).holding(held)
+                Connection::new(io)
+                    .holding(held)
+                    .counted(self.pool.counted())
             }
         };
         let outgoing = OutgoingRequest {

@@ -29,6 +29,7 @@ use wire::client::{Connection, Held, Home};
 
 use super::retry::is_idempotent;
 use super::safe_idle::SafeIdle;
+use crate::counters::OpenConnection;
 use crate::upstream::{Asked, ConnectionLimit, Full, Granted, Idling, PeerRef, PoolLimits};
 
 /// A backend closes at the end of its own time-out; our request must be there before.
@@ -160,7 +161,12 @@ impl Pools {
             let Some((_, pool)) = idle.min_by_key(|(since, _)| *since) else {
                 return;
             };
-            let oldest = pool.idle.borrow_mut().pop_front();
+            let oldest = {
+                let mut idle = pool.idle.borrow_mut();
+                let oldest = idle.pop_front();
+                pool.tell_idle(&idle);
+                oldest
+            };
             drop(oldest);
         }
     }
@@ -171,7 +177,8 @@ impl Pools {
         let now = Instant::now();
         self.by_peer.borrow_mut().retain(|_, pool| {
             let stays = !pool.peer.is_gone();
-            pool.idle.borrow_mut().retain_mut(|idle| {
+            let mut all = pool.idle.borrow_mut();
+            all.retain_mut(|idle| {
                 idle.connection.release_memory();
                 let is_alive = !idle.connection.has_stirred();
                 if !is_alive {
@@ -179,6 +186,7 @@ impl Pools {
                 }
                 stays && is_alive && now < idle.expires
             });
+            pool.tell_idle(&all);
             stays
         });
     }
@@ -249,6 +257,20 @@ impl Pool {
         })
     }
 
+    /// What a new connection is to hold, so that it is counted as open.
+    pub(super) fn counted(&self) -> Option<Held> {
+        let counts = self.peer.counts();
+        counts.own()?;
+        Some(Arc::new(OpenConnection::new(counts)))
+    }
+
+    /// Tells how many connections are idle.
+    fn tell_idle(&self, idle: &VecDeque<IdleConnection>) {
+        if let Some(counts) = self.peer.counts().own() {
+            counts.idle.set(idle.len() as u64);
+        }
+    }
+
     /// An idle connection that, as far as can be known, is alive.
     fn take(&self, now: Instant, care: Care) -> Option<Reused> {
         loop {
@@ -284,7 +306,9 @@ impl Pool {
         if care == Care::Great && !is_safe() {
             return None;
         }
-        idle.pop_back()
+        let taken = idle.pop_back();
+        self.tell_idle(&idle);
+        taken
     }
 }
 
@@ -323,5 +347,6 @@ impl Home for Pool {
             since: now,
             expires,
         });
+        self.tell_idle(&idle);
     }
 }

@@ -15,6 +15,7 @@ use super::pool::{Pool, Ready, Reused};
 use super::request_head::RequestHead;
 use super::retry::is_idempotent;
 use crate::config::Settings;
+use crate::counters::UpstreamShard;
 use crate::error::{ErrorCode, Refusal};
 use crate::upstream::Member;
 
@@ -27,6 +28,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) connect_timeout: Duration,
     /// Who hears of interim answers.
     pub(super) client: &'a Client,
+    /// Of the upstream, where anything is counted.
+    pub(super) counts: Option<&'a UpstreamShard>,
 }
 
 impl Outgoing<'_> {
@@ -44,6 +47,9 @@ impl Outgoing<'_> {
             Ready::New(held) => held,
             Ready::Reused(Reused { connection, idle }) => {
                 let held = connection.held().cloned();
+                if let Some(counts) = self.counts {
+                    counts.reused.increment();
+                }
                 let sent = self.send_over(connection, pool, body).await;
                 let Err(Failure {
                     kind: FailureKind::Closed,
@@ -61,7 +67,16 @@ impl Outgoing<'_> {
             }
         };
         let due = self.policy.due.min(Instant::now() + self.connect_timeout);
-        let connection = Connection::new(connect(member, due).await?).holding(held);
+        let connected = connect(member, due).await;
+        if let Some(counts) = self.counts {
+            match &connected {
+                Ok(_) => counts.made.increment(),
+                Err(_) => counts.not_made.increment(),
+            }
+        }
+        let connection = Connection::new(connected?)
+            .holding(held)
+            .counted(pool.counted());
         let sent = self.send_over(connection, pool, body).await;
         sent.map_err(refusal)
     }

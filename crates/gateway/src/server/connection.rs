@@ -77,11 +77,20 @@ impl ClientService {
 
 /// Serves a connection until it is closed.
 pub(super) async fn serve(io: Io, service: Rc<ClientService>, limits: &Limits, drain: &Drain) {
+    let mut connected = service.handler.counts.connected();
     match wire::server::serve(io, &*service, &limits.server, drain).await {
         Ended::Closed => {}
         Ended::Http2(opened) => {
             let (io, buffered) = *opened;
-            Box::pin(http2::serve(io, buffered, service, &limits.server, drain)).await
+            connected.speaks_http2();
+            Box::pin(http2::serve(
+                io,
+                buffered,
+                Rc::clone(&service),
+                &limits.server,
+                drain,
+            ))
+            .await
         }
     }
 }

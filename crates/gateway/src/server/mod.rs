@@ -24,9 +24,10 @@ use cache::Cache;
 use tokio::sync::watch;
 
 use crate::admin::{self, Control, Process};
-use crate::caching::{Counts, TierError, Tiers};
+use crate::caching::{TierError, Tiers};
 use crate::config::{AccessLog, AccessLogFormat, DnsSettings, Route, Settings, Snapshot};
-use crate::metrics::{CacheParts, Metrics};
+use crate::counters::{ProcessCounts, counting_workers};
+use crate::metrics::{self, Metrics};
 use crate::middleware::access_log::{Sink, SinkError, Style};
 use crate::middleware::rate_limit::StoreHealth;
 use crate::trace::{self, CollectorError, Export, SpanQueue};
@@ -138,6 +139,7 @@ pub fn control_runtime() -> Result<tokio::runtime::Runtime, StartError> {
 /// # Errors
 /// Those of [`run`].
 pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<(), StartError> {
+    metrics::started();
     let signals = shutdown::StopSignals::take_over()?;
     let names = snapshot.upstreams.iter().map(Upstream::names).sum();
     let most_connections =
@@ -160,7 +162,8 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
     let style = style(&settings);
 
     keep_keys_fresh(&snapshot)?;
-    keep_upstreams(&snapshot, &settings.dns)?;
+    let counts = Arc::new(ProcessCounts::new(counting_workers(&settings)));
+    keep_upstreams(&snapshot, &settings.dns, &counts)?;
     let asks_services = snapshot.routes.iter().any(Route::asks_a_service);
 
     let (phase, _) = watch::channel(Phase::Serving);
@@ -173,7 +176,6 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
     ));
     let cache = open_cache(&settings, &snapshot).await?;
     let tracing = export_spans(&settings)?;
-    let mut cache_counts = Vec::new();
     for (index, listeners) in listeners.of_workers.into_iter().enumerate() {
         let worker = Worker {
             settings: Arc::clone(&settings),
@@ -186,16 +188,12 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
             open_connections: Arc::clone(&open_connections),
             most_connections,
             store_health: Arc::clone(&store_health),
-            cache: cache.as_ref().map(|(cache, tiers)| {
-                let counts = Arc::new(Counts::new(snapshot.routes.len()));
-                cache_counts.push(Arc::clone(&counts));
-                WorkerCache {
-                    cache: cache.clone(),
-                    tiers: tiers.clone(),
-                    counts,
-                }
+            cache: cache.as_ref().map(|(cache, tiers)| WorkerCache {
+                cache: cache.clone(),
+                tiers: tiers.clone(),
             }),
             spans: tracing.as_ref().map(|tracing| tracing.queue.clone()),
+            counts: Arc::clone(&counts),
         };
         workers.push(WorkerHandle::start(index, worker)?);
     }
@@ -211,17 +209,14 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
     }
     // Only now: a predecessor has answered here so far.
     if let Some(listener) = admin_listener {
-        let metrics = settings.enable_metrics.then(|| {
-            Metrics::new(
-                &snapshot,
-                store_health,
-                cache.clone().map(|(cache, tiers)| CacheParts {
-                    cache,
-                    tiers,
-                    counts: cache_counts,
-                }),
-                tracing.as_ref().map(|tracing| Arc::clone(&tracing.counts)),
-            )
+        let current = Arc::clone(&snapshot);
+        let metrics = settings.enable_metrics.then(|| Metrics {
+            current: Box::new(move || Arc::clone(&current)),
+            process: counts,
+            store: store_health,
+            cache: cache.as_ref().map(|(cache, _)| cache.clone()),
+            tiers: cache.as_ref().and_then(|(_, tiers)| tiers.clone()),
+            spans: tracing.as_ref().map(|tracing| Arc::clone(&tracing.counts)),
         });
         let control = Control {
             settings: Arc::clone(&settings),
@@ -324,9 +319,13 @@ fn keep_keys_fresh(snapshot: &Snapshot) -> Result<(), StartError> {
 }
 
 /// Resolves names, checks endpoints and keeps balancers up to date, in the background.
-fn keep_upstreams(snapshot: &Arc<Snapshot>, dns: &DnsSettings) -> Result<(), StartError> {
+fn keep_upstreams(
+    snapshot: &Arc<Snapshot>,
+    dns: &DnsSettings,
+    counts: &ProcessCounts,
+) -> Result<(), StartError> {
     let names = snapshot.upstreams.iter().any(|it| it.names() > 0);
-    let names = names.then(|| Arc::new(Names::new(dns)));
+    let names = names.then(|| Arc::new(Names::new(dns, Arc::clone(&counts.lookups))));
     if let Some(names) = &names {
         let names = Arc::clone(names);
         supervisor::supervise("resolving names", move || {

@@ -24,8 +24,9 @@ use super::StartError;
 use super::connection::{self, ClientService, Limits};
 use super::shutdown::Phase;
 use crate::auth::Authenticator;
-use crate::caching::{Caching, Counts, Tiers};
+use crate::caching::{Caching, Tiers};
 use crate::config::{Settings, Snapshot, TracingSettings};
+use crate::counters::{ProcessCounts, enter_worker};
 use crate::handler::{Clock, Handler};
 use crate::middleware::access_log::{AccessLog, SinkHandle, Style};
 use crate::middleware::rate_limit::{self, Store, StoreHealth};
@@ -60,14 +61,15 @@ pub(super) struct Worker {
     pub(super) cache: Option<WorkerCache>,
     /// None where nothing is traced.
     pub(super) spans: Option<SpanQueue>,
+    /// What is counted of the process.
+    pub(super) counts: Arc<ProcessCounts>,
 }
 
-/// The cache that all workers share, and what this one counts of it.
+/// The cache that all workers share.
 #[derive(Debug)]
 pub(super) struct WorkerCache {
     pub(super) cache: cache::Cache,
     pub(super) tiers: Option<Arc<Tiers>>,
-    pub(super) counts: Arc<Counts>,
 }
 
 /// A running worker.
@@ -90,6 +92,7 @@ impl WorkerHandle {
             .spawn(move || {
                 // Hangs up in any case, also after a panic.
                 let _end = end;
+                enter_worker(index);
                 match local_runtime() {
                     Ok(runtime) => {
                         let _waits = start.send(Ok(()));
@@ -154,6 +157,7 @@ impl Worker {
                 tracer,
                 store,
                 self.cache,
+                self.counts,
             )),
             limits: Limits::from(&*self.settings),
             drain: Drain::default(),
@@ -209,6 +213,7 @@ fn handler(
     tracer: Option<&Rc<Tracer>>,
     store: Option<Rc<Store>>,
     cache: Option<WorkerCache>,
+    counts: Arc<ProcessCounts>,
 ) -> Handler {
     let limits = PoolLimits {
         most_idle: settings.upstream_pool.max_idle,
@@ -223,11 +228,12 @@ fn handler(
     });
     Handler {
         authenticator: Authenticator::new(services),
-        caching: cache.map(|it| Rc::new(Caching::new(it.cache, it.tiers, &proxy, it.counts))),
+        caching: cache.map(|it| Rc::new(Caching::new(it.cache, it.tiers, &proxy))),
         proxy,
         store,
         access_log: Rc::clone(access_log),
         tracer: tracer.cloned(),
+        counts,
         clock: Clock::new(),
         settings: Arc::clone(settings),
         snapshot: Arc::clone(snapshot),

@@ -8,6 +8,7 @@ use load_balancer::{InFlight, Outcome, Policy, Request, Streak};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::Endpoint;
 use super::dns::Watched;
 use super::hash_key::HashKey;
 use super::members::{Member, Members, Roster};
@@ -64,6 +65,20 @@ impl Balancer {
             changed: Notify::new(),
             replaced: watch::Sender::new(()),
         }
+    }
+
+    /// Counts for the endpoints that `before` has too as it has done. To be called before anything is picked: the members
+    /// are made anew.
+    pub(super) fn carry_counts(&mut self, before: &[Endpoint]) {
+        for endpoint in &mut self.roster.endpoints {
+            let target = endpoint.target.to_string();
+            let known = before.iter().find(|it| it.target.to_string() == target);
+            if let Some(known) = known {
+                endpoint.counts = Arc::clone(&known.counts);
+            }
+        }
+        let members = Members::new(&self.roster, moment(Instant::now()));
+        self.members = ArcSwap::from_pointee(members);
     }
 
     pub(super) const fn roster(&self) -> &Roster {

@@ -176,6 +176,11 @@ impl ConnectionLimit {
         Ok(Place(Arc::clone(self)))
     }
 
+    /// How many wait.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
     /// Whether somebody waits.
     pub(crate) fn is_wanted(&self) -> bool {
         self.pending.load(Ordering::SeqCst) > 0

@@ -44,6 +44,14 @@ impl Guard {
         }
     }
 
+    /// The one breaker; none where each member has its own.
+    pub(crate) fn breaker(&self) -> Option<&Breaker> {
+        match &self.scope {
+            GuardScope::Upstream(breaker) | GuardScope::Route(breaker) => Some(breaker),
+            GuardScope::Endpoint => None,
+        }
+    }
+
     /// Whether one breaker watches all members.
     pub(crate) const fn is_of_all(&self) -> bool {
         !matches!(self.scope, GuardScope::Endpoint)

@@ -17,6 +17,7 @@ use load_balancer::{Load, Picker, Settings, identity};
 use super::dns::{Refresh, Resolved, Watched};
 use super::peers::{Peer, PeerRef, Peers};
 use super::{Endpoint, Host, Target};
+use crate::counters::EndpointCounts;
 
 /// One place that requests can go to.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct Member {
     pub(crate) peer: PeerRef,
     /// Its own, where each endpoint has one.
     pub(super) breaker: Option<Arc<Breaker>>,
+    /// Those of its endpoint.
+    pub(crate) counts: Arc<EndpointCounts>,
     /// Of the name that has led there.
     refresh: Option<Refresh>,
 }
@@ -224,6 +227,7 @@ impl Gathering<'_> {
                 peer: PeerRef::to(&peer),
                 breaker: known
                     .map_or_else(|| self.new_breaker(), |(member, _)| member.breaker.clone()),
+                counts: Arc::clone(&endpoint.counts),
                 refresh: watched.map(Watched::refresh),
             }),
         };

@@ -15,6 +15,7 @@ mod members;
 mod moment;
 mod peers;
 mod pooling;
+mod report;
 mod split;
 mod status;
 mod statuses;
@@ -32,6 +33,7 @@ pub(crate) use members::{Member, Roster};
 pub(crate) use moment::moment;
 pub(crate) use peers::{PeerRef, Peers};
 pub(crate) use pooling::{PoolLimits, Pooling};
+pub(crate) use report::EndpointReport;
 pub(crate) use split::{Condition, Override, Share, Split};
 pub(crate) use status::{Forced, MemberStatus, UpstreamStatus};
 pub(crate) use statuses::Statuses;
@@ -44,6 +46,8 @@ use circuit_breaker::RetryBudget;
 use circuit_breaker::adaptive::AdaptiveLimit;
 use circuit_breaker::concurrency::Limit;
 use load_balancer::Locality;
+
+use crate::counters::{EndpointCounts, UpstreamCounts};
 
 /// A group of endpoints that serve the same requests.
 #[derive(Debug)]
@@ -64,6 +68,8 @@ pub struct Upstream {
     pub(crate) budget: RetryBudget,
     /// Checks apart from requests.
     pub(crate) health: Option<HealthCheck>,
+    /// What is counted of it.
+    pub(crate) counts: Arc<UpstreamCounts>,
 }
 
 /// One place that requests can be sent to, or one name of such places, as configured.
@@ -76,6 +82,8 @@ pub struct Endpoint {
     /// 0 is used first.
     pub(crate) priority: u32,
     pub(crate) locality: Locality,
+    /// What is counted of it.
+    pub(crate) counts: Arc<EndpointCounts>,
 }
 
 impl Upstream {
@@ -83,6 +91,12 @@ impl Upstream {
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.balancer.roster().endpoints
+    }
+
+    /// Goes on counting where `before` has stopped: the upstream of this name in the configuration before.
+    pub(crate) fn carry_counts(&mut self, before: &Self) {
+        self.counts = Arc::clone(&before.counts);
+        self.balancer.carry_counts(before.endpoints());
     }
 
     /// How many of its endpoints have to be resolved.
@@ -101,6 +115,7 @@ impl Endpoint {
             weight,
             priority: 0,
             locality: Locality::default(),
+            counts: Arc::default(),
         }
     }
 }

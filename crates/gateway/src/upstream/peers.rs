@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::{Host, Pooling};
+use crate::counters::PeerCounts;
 
 /// The fewest entries that are looked over for those that are gone.
 const FEW: usize = 64;
@@ -21,6 +22,8 @@ pub(crate) struct Peer {
     number: u64,
     /// How connections to it are kept, where the upstream has its own.
     pooling: Option<Arc<Pooling>>,
+    /// What is counted of the connections to it.
+    counts: Arc<PeerCounts>,
 }
 
 /// What is known of a peer by those who do not keep it.
@@ -29,6 +32,7 @@ pub(crate) struct PeerRef {
     number: u64,
     peer: Weak<Peer>,
     pooling: Option<Arc<Pooling>>,
+    counts: Arc<PeerCounts>,
 }
 
 /// All peers, or those of an upstream that has its own. Asked where members are made, and never by requests.
@@ -37,6 +41,8 @@ pub(crate) struct Peers {
     /// Shared with all others, so that no two peers have the same number.
     next: Arc<AtomicU64>,
     pooling: Option<Arc<Pooling>>,
+    /// How many workers count.
+    workers: usize,
     known: Mutex<Known>,
 }
 
@@ -48,11 +54,20 @@ struct Known {
 }
 
 impl Peers {
+    /// None yet; so many workers count connections to them.
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            workers,
+            ..Self::default()
+        }
+    }
+
     /// Those of an upstream that shares none with others.
     pub(crate) fn apart(&self, pooling: Arc<Pooling>) -> Self {
         Self {
             next: Arc::clone(&self.next),
             pooling: Some(pooling),
+            workers: self.workers,
             known: Mutex::default(),
         }
     }
@@ -68,6 +83,7 @@ impl Peers {
         let peer = Arc::new(Peer {
             number: self.next.fetch_add(1, Ordering::Relaxed),
             pooling: self.pooling.clone(),
+            counts: Arc::new(PeerCounts::new(self.workers)),
         });
         known.peers.insert(key, Arc::downgrade(&peer));
         peer
@@ -90,12 +106,18 @@ impl PeerRef {
             number: peer.number,
             peer: Arc::downgrade(peer),
             pooling: peer.pooling.clone(),
+            counts: Arc::clone(&peer.counts),
         }
     }
 
     /// How connections to it are kept, where its upstream has rules of its own.
     pub(crate) fn pooling(&self) -> Option<&Pooling> {
         self.pooling.as_deref()
+    }
+
+    /// What is counted of the connections to it.
+    pub(crate) const fn counts(&self) -> &Arc<PeerCounts> {
+        &self.counts
     }
 
     /// What tells it from all others, for ever.

@@ -44,6 +44,8 @@ pub(super) struct Inner {
     opened: Instant,
     /// Let go when the socket has been closed: fields are dropped in their order.
     held: Option<Held>,
+    /// The same, of whoever counts connections.
+    counted: Option<Held>,
 }
 
 /// Where a connection goes when it can be used again.
@@ -121,6 +123,7 @@ impl Connection {
             keep_alive: None,
             opened: Instant::now(),
             held: None,
+            counted: None,
         }))
     }
 
@@ -128,6 +131,13 @@ impl Connection {
     #[must_use]
     pub fn holding(mut self, held: Option<Held>) -> Self {
         self.0.held = held;
+        self
+    }
+
+    /// The same, which also holds `counted`: whatever counts it as open.
+    #[must_use]
+    pub fn counted(mut self, counted: Option<Held>) -> Self {
+        self.0.counted = counted;
         self
     }
 
@@ -374,9 +384,11 @@ impl Sending {
         inner.deadline.clear();
         inner.keep_alive = head.keep_alive.or(inner.keep_alive);
         let body = match head.body {
-            _ if head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                Body::upgraded(Upgraded::new(inner.io, inner.read.into_bytes(), inner.held))
-            }
+            _ if head.status == StatusCode::SWITCHING_PROTOCOLS => Body::upgraded(Upgraded::new(
+                inner.io,
+                inner.read.into_bytes(),
+                [inner.held, inner.counted],
+            )),
             BodyLength::Fixed(length)
                 if self.state == UploadState::Done && length <= inner.read.len() as u64 =>
             {

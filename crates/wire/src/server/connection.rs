@@ -439,13 +439,13 @@ async fn switch<E: Exchange>(
 async fn run_tunnel<E: Exchange>(
     stream: &RefCell<Stream>,
     upgraded: Box<Upgraded>,
-    record: E,
+    mut record: E,
     idle: Duration,
 ) {
     let mut tunnel = Tunnel::new(upgraded, idle);
     let tunnelled = poll_fn(|context: &mut Context<'_>| {
         let stream = &mut *stream.borrow_mut();
-        tunnel.poll(&mut stream.io, &mut stream.read, context)
+        tunnel.poll(&mut stream.io, &mut stream.read, &mut record, context)
     })
     .await;
     let end = match tunnelled.end {

@@ -16,6 +16,7 @@ use http::{Request, Response};
 
 use crate::body::{Body, BodyError};
 use crate::head::{HeadError, RequestLimits};
+use crate::tunnel::TunnelSide;
 
 /// Answers requests.
 pub trait Service {
@@ -35,6 +36,9 @@ pub trait Service {
 
 /// Learns how the exchange of a request and its answer ended.
 pub trait Exchange {
+    /// Bytes have passed through the tunnel that the connection has become.
+    fn passed(&mut self, from: TunnelSide, bytes: &[u8]);
+
     /// The answer has been handed to the kernel, or never will be.
     fn finish(self, outcome: Outcome);
 }

@@ -17,10 +17,11 @@ use crate::auth::{Authority, Consumers, Hidden, Service, TokenIssuer};
 use crate::config::document::{Document, Step};
 use crate::config::structure::Structure;
 use crate::config::{Destination, Fallback, Finding, Policy, Route, Settings, Snapshot};
-use crate::error::Tally;
+use crate::counters::{RouteCounts, counting_workers};
 use crate::middleware::rate_limit::RateLimits;
 use crate::proxy::Mirror;
 use crate::router::Router;
+use crate::upstream::Peers;
 
 /// A snapshot, and what its author should know about it.
 #[derive(Debug)]
@@ -177,9 +178,10 @@ fn assemble(
         .iter()
         .filter_map(|route| route.name.as_deref().map(Into::into))
         .collect();
-    let peers = Arc::default();
+    let workers = counting_workers(settings);
+    let peers = Arc::new(Peers::new(workers));
     let mut compiled = Vec::new();
-    let (mut all, named) = upstreams.build(&peers);
+    let (mut all, named) = upstreams.build(&peers, workers);
     for route in routes {
         let pattern = route.matched.path.to_string();
         let name = route
@@ -198,7 +200,7 @@ fn assemble(
                 Destination::Split(split.resolve(&named))
             }
             (None, Some(CheckedDestination::Own(spec))) => {
-                all.push(spec.build(&name, &peers));
+                all.push(spec.build(&name, &peers, workers));
                 Destination::Upstream(all.len() - 1)
             }
             // It has its findings.
@@ -242,12 +244,13 @@ fn assemble(
                 Some(Mirror { upstream, share })
             }),
             priority: route.priority,
+            counts: Arc::new(RouteCounts::new(workers)),
         });
     }
     Snapshot {
         cache_recipes: recipes(&compiled),
         cache_shares: Box::default(),
-        tally: Tally::new(compiled.len()),
+        unrouted: Arc::new(RouteCounts::new(workers)),
         router,
         routes: compiled.into(),
         upstreams: all.into(),

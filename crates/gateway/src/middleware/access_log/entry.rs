@@ -10,16 +10,21 @@ use http::header::{HOST, USER_AGENT};
 use http::{HeaderValue, Method, Uri, Version, request};
 use tokio::time::Instant;
 use wire::server::{End, Outcome};
+use wire::tunnel::TunnelSide;
+use wire::websocket::MessageCounter;
 
 use super::AccessLog;
 use crate::auth::Identity;
 use crate::caching::Report;
 use crate::config::Snapshot;
-use crate::error::{ErrorCode, Failed};
+use crate::counters::{Direction, RouteShard, TraceId};
+use crate::error::ErrorCode;
 use crate::middleware::size_limit::Oversized;
 use crate::proxy::Holds;
 use crate::trace::{Attempt, Call, Served, Trace};
 use crate::upstream::Member;
+
+/// W3C Trace Context §3.2.
 
 /// One line of the access log.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub(crate) struct Entry {
     pub(super) upstream_time: Option<Duration>,
     pub(super) total_time: Duration,
     started: Instant,
+    /// What passes through the WebSocket that the request has become.
+    websocket: Option<Box<[MessageCounter; 2]>>,
     /// Keeps the name alive that `route` stands for.
     snapshot: Arc<Snapshot>,
     route: Option<usize>,
@@ -115,6 +122,7 @@ impl Entry {
             upstream_time: None,
             total_time: Duration::ZERO,
             started,
+            websocket: None,
             snapshot: Arc::clone(snapshot),
             route: None,
             shadowed: None,
@@ -135,7 +143,72 @@ impl Entry {
     }
 
     pub(crate) fn set_route(&mut self, route: usize) {
+        // A preflight may have had one before.
+        self.leave();
         self.route = Some(route);
+        if let Some(counts) = self.counts() {
+            counts.in_flight.rise();
+        }
+    }
+
+    /// The counters for the request; none where nothing is counted.
+    pub(crate) fn counts(&self) -> Option<&RouteShard> {
+        self.snapshot.counts(self.route)
+    }
+
+    /// The request is in flight no more, or its route is another.
+    fn leave(&self) {
+        if let (Some(counts), Some(_)) = (self.counts(), self.route) {
+            match self.websocket {
+                None => counts.in_flight.fall(),
+                Some(_) => counts.websockets.open.fall(),
+            }
+        }
+    }
+
+    /// The connection becomes a WebSocket with this answer: the request has been answered in this time.
+    pub(crate) fn become_websocket(&mut self) {
+        if let Some(counts) = self.counts() {
+            counts.in_flight.fall();
+            counts.websockets.open.rise();
+            counts.websockets.opened.increment();
+            counts.took(self.started.elapsed(), self.example());
+            self.websocket = Some(Box::default());
+        }
+    }
+
+    /// Bytes have passed through the WebSocket.
+    fn passed(&mut self, direction: Direction, bytes: &[u8]) {
+        let Some(counters) = &mut self.websocket else {
+            return;
+        };
+        let messages = counters[direction as usize].count(bytes);
+        if let Some(RouteShard { websockets, .. }) = self.counts() {
+            websockets.bytes.add(direction as usize, bytes.len() as u64);
+            websockets.messages.add(direction as usize, messages);
+        }
+    }
+
+    /// The trace that an exemplar names: one that is recorded.
+    fn example(&self) -> Option<TraceId> {
+        let context = self.trace.as_ref()?.context();
+        TraceId::from_traceparent(&context.to_bytes())
+    }
+
+    /// Counts the request, which is over.
+    fn count(&self) {
+        let Some(counts) = self.counts() else {
+            return;
+        };
+        self.leave();
+        counts.answered(self.method.as_ref(), self.status);
+        if self.websocket.is_none() {
+            counts.took(self.total_time, self.example());
+            let bytes = &counts.body_bytes;
+            bytes.add(Direction::Received as usize, self.received);
+            bytes.add(Direction::Sent as usize, self.sent);
+        }
+        self.count_failures(counts);
     }
 
     /// Index into the snapshot's routes, once one is found.
@@ -297,16 +370,15 @@ impl Entry {
     }
 
     /// Counts that the request has failed, or would have.
-    fn count_failures(&self) {
-        let count = |code, failed| self.snapshot.tally.count(self.route, code, failed);
+    fn count_failures(&self, counts: &RouteShard) {
         if let Some(code) = self.error {
-            count(code, Failed::Indeed);
+            counts.failed.increment(code as usize);
         }
         for code in self.shadow() {
-            count(code, Failed::InShadow);
+            counts.shadowed.increment(code as usize);
         }
         if self.shadowed.is_some() {
-            count(ErrorCode::RateLimited, Failed::InShadow);
+            counts.shadowed.increment(ErrorCode::RateLimited as usize);
         }
     }
 
@@ -345,6 +417,14 @@ impl Exchange {
 }
 
 impl wire::server::Exchange for Exchange {
+    fn passed(&mut self, from: TunnelSide, bytes: &[u8]) {
+        let direction = match from {
+            TunnelSide::Client => Direction::Received,
+            TunnelSide::Backend => Direction::Sent,
+        };
+        self.entry.passed(direction, bytes);
+    }
+
     fn finish(mut self, outcome: Outcome) {
         let entry = &mut self.entry;
         entry.received = outcome.received;
@@ -364,7 +444,7 @@ impl wire::server::Exchange for Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.entry.total_time = self.entry.started.elapsed();
-        self.entry.count_failures();
+        self.entry.count();
         self.log.write(&self.entry);
         if let Some(trace) = &self.entry.trace {
             trace.finish(|| self.entry.served());

@@ -14,12 +14,14 @@ use super::question::{Answer, Question};
 use super::schedule::{LEAST_WAIT, News, Outcome, Schedule};
 use super::system::System;
 use crate::config::DnsSettings;
+use crate::counters::{LookedUp, Lookups};
 
 /// Questions that are looked up at the same time: a start with thousands of names is no reason to flood the resolver.
 pub(super) const AT_ONCE: usize = 16;
 
 /// The questions that are watched, and their answers.
 pub(crate) struct Names {
+    lookups: Arc<Lookups>,
     system: Arc<System>,
     watched: Mutex<HashMap<Question, Arc<Entry>>>,
     /// Some question is watched that was not before.
@@ -57,12 +59,13 @@ pub(super) trait Ask: Send {
 
 impl Names {
     /// Names that nobody has asked for yet.
-    pub(crate) fn new(settings: &DnsSettings) -> Self {
-        Self::with_system(System::new(settings))
+    pub(crate) fn new(settings: &DnsSettings, lookups: Arc<Lookups>) -> Self {
+        Self::with_system(System::new(settings), lookups)
     }
 
-    pub(super) fn with_system(system: System) -> Self {
+    pub(super) fn with_system(system: System, lookups: Arc<Lookups>) -> Self {
         Self {
+            lookups,
             system: Arc::new(system),
             watched: Mutex::default(),
             added: Notify::new(),
@@ -101,7 +104,7 @@ impl Names {
                 running.insert(entry.question.clone());
                 let ask = asked(&entry.question);
                 tasks.push(async move {
-                    entry.keep_fresh(ask, &self.in_flight).await;
+                    entry.keep_fresh(ask, &self.in_flight, &self.lookups).await;
                     entry
                 });
             }
@@ -180,7 +183,7 @@ impl Refresh {
 
 impl Entry {
     /// Looks the question up now and then, until nobody watches it.
-    async fn keep_fresh(&self, mut ask: impl Ask, in_flight: &Semaphore) {
+    async fn keep_fresh(&self, mut ask: impl Ask, in_flight: &Semaphore, lookups: &Lookups) {
         let mut schedule = Schedule::new(self.answers.borrow().clone());
         loop {
             let outcome = {
@@ -188,6 +191,11 @@ impl Entry {
                 let _permit = in_flight.acquire().await;
                 ask.ask().await
             };
+            lookups.count(match &outcome {
+                Outcome::Found { .. } => LookedUp::Found,
+                Outcome::Absent { .. } => LookedUp::Absent,
+                Outcome::Failed(_) => LookedUp::Failed,
+            });
             let step = schedule.after(&outcome, Instant::now(), fastrand::f64());
             self.publish(step.news, &outcome);
             tokio::select! {

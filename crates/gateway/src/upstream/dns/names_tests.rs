@@ -58,7 +58,7 @@ fn names() -> Arc<Names> {
         servers: Vec::new(),
         timeout: Duration::from_secs(2),
     };
-    Arc::new(Names::new(&settings))
+    Arc::new(Names::new(&settings, Arc::default()))
 }
 
 fn run(names: &Arc<Names>, script: &Script) -> JoinHandle<()> {

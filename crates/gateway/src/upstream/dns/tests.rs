@@ -30,7 +30,7 @@ fn settings(servers: &[SocketAddr]) -> DnsSettings {
 }
 
 fn run(servers: &[SocketAddr]) -> Arc<Names> {
-    let names = Arc::new(Names::with_system(system(servers)));
+    let names = Arc::new(Names::with_system(system(servers), Arc::default()));
     let running = Arc::clone(&names);
     tokio::spawn(async move { running.run().await });
     names

@@ -6,7 +6,7 @@ use cache::{KeyRecipe, Policy, QueryParameters};
 use http::{HeaderName, StatusCode};
 
 use super::written::{Cache, CacheKey, CacheQuery};
-use crate::caching::RouteCache;
+use crate::caching::{LastTold, RouteCache};
 use crate::config::document::Step;
 use crate::config::routes::check::Check;
 use crate::config::routes::written::{Period, Route, Size};
@@ -55,6 +55,7 @@ impl Check<'_> {
             return None;
         }
         Some(RouteCache {
+            failures: LastTold::default(),
             recipe,
             isolated: cache.key.consumer.then(|| Policy {
                 isolated: true,

@@ -71,12 +71,13 @@ impl Upstreams {
     pub(in crate::config::routes) fn build(
         self,
         peers: &Arc<Peers>,
+        workers: usize,
     ) -> (Vec<crate::upstream::Upstream>, HashMap<String, usize>) {
         let (mut all, mut indices) = (Vec::new(), HashMap::new());
         for (name, spec) in self.by_name {
             if let Some(spec) = spec {
                 indices.insert(name.clone(), all.len());
-                all.push(spec.build(&name, peers));
+                all.push(spec.build(&name, peers, workers));
             }
         }
         (all, indices)
@@ -195,6 +196,7 @@ impl UpstreamCheck<'_> {
                         zone: described.zone.as_deref().map(Arc::from),
                         region: described.region.as_deref().map(Arc::from),
                     },
+                    counts: Arc::default(),
                 },
             });
         }

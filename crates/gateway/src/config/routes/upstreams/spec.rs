@@ -1,5 +1,6 @@
 //! An upstream that is right in itself, and what is made of it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use circuit_breaker::adaptive::{self, AdaptiveLimit};
@@ -9,6 +10,7 @@ use load_balancer::Settings;
 use load_balancer::outlier;
 use tokio::time::Instant;
 
+use crate::counters::{EndpointCounts, UpstreamCounts};
 use crate::upstream::{
     Balancer, ConnectionLimit, Endpoint, Guard, GuardScope, HashKey, HealthCheck, Peers,
     PoolLimits, Pooling, Roster, Statuses, Sticky, Upstream,
@@ -74,8 +76,14 @@ impl UpstreamSpec {
         }
     }
 
-    /// The upstream, from now on.
-    pub(in crate::config::routes) fn build(self, name: &str, peers: &Arc<Peers>) -> Upstream {
+    /// The upstream, from now on, of which so many workers count.
+    pub(in crate::config::routes) fn build(
+        mut self,
+        name: &str,
+        peers: &Arc<Peers>,
+        workers: usize,
+    ) -> Upstream {
+        share_counts(&mut self.endpoints, workers);
         let breaker = self.guard.as_ref().and_then(GuardSpec::of_endpoints);
         let pooling = self.pool.map(|pool| Arc::new(pool.build()));
         let roster = Roster {
@@ -101,7 +109,19 @@ impl UpstreamSpec {
                 .map(Arc::new),
             budget: RetryBudget::default(),
             health: self.health,
+            counts: Arc::new(UpstreamCounts::new(workers)),
         }
+    }
+}
+
+/// Gives endpoints their counters. Those with the same URL are one series, and have one.
+fn share_counts(endpoints: &mut [Endpoint], workers: usize) {
+    let mut by_target: HashMap<String, Arc<EndpointCounts>> = HashMap::new();
+    for endpoint in endpoints {
+        let counts = by_target
+            .entry(endpoint.target.to_string())
+            .or_insert_with(|| Arc::new(EndpointCounts::new(workers)));
+        endpoint.counts = Arc::clone(counts);
     }
 }
 
