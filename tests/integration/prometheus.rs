@@ -107,6 +107,9 @@ fn dashboard_queries() -> Vec<(String, String)> {
     let mut queries = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|it| it != "json") {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         let dashboard: Value = serde_json::from_str(&text).unwrap();
         for panel in dashboard["panels"].as_array().unwrap() {

@@ -54,7 +54,7 @@ fn what_is_mounted_is_there() {
 fn prometheus_asks_the_gateway_and_grafana_asks_prometheus() {
     let files = [
         "configs/prometheus.yml",
-        "configs/grafana/provisioning/datasources/prometheus.yml",
+        "configs/grafana/datasources/prometheus.yml",
     ];
     passes(&mut yamllint(files));
     let configuration = configuration();

@@ -47,9 +47,9 @@ pub(crate) struct Handler {
     /// None where no limit is counted in Redis.
     pub(crate) store: Option<Rc<Store>>,
     pub(crate) access_log: Rc<AccessLog>,
+    pub(crate) counts: Arc<ProcessCounts>,
     /// None where nothing is traced.
     pub(crate) tracer: Option<Rc<Tracer>>,
-    pub(crate) counts: Arc<ProcessCounts>,
     pub(crate) clock: Clock,
 }
 

@@ -14,12 +14,11 @@ use super::Clock;
 use crate::auth::{Asked, Authenticator, Kind, Subject};
 use crate::config::{Route, Settings, Snapshot};
 use crate::counters::{
-    Attempted, AuthResult, CrossOrigin, Direction, Limited, PeerCounts, TraceId, counting_workers,
+    Attempted, AuthResult, CrossOrigin, Direction, Limited, PeerCounts, counting_workers,
     enter_worker,
 };
 use crate::middleware::{security_headers, size_limit};
 use crate::router::{Criteria, Found, path};
-use crate::trace::Trace;
 
 /// A route with all of its policies, and a request that meets them again and again. Each method is one step, and says
 /// whether the request has passed it.
@@ -136,8 +135,6 @@ impl Steps {
     /// Everything that is counted of a request which passes all steps, is sent over a pooled connection, and answered.
     #[must_use]
     pub fn metrics(&self, time: Duration) -> bool {
-        let trace = Trace::passing(&self.head.headers);
-        let trace = trace.and_then(|trace| TraceId::from_traceparent(&trace.context().to_bytes()));
         let Some(counts) = self.snapshot.counts(Some(self.route)) else {
             return false;
         };
@@ -162,7 +159,7 @@ impl Steps {
         counts.cors.increment(CrossOrigin::Allowed as usize);
         counts.in_flight.fall();
         counts.answered(Some(&self.head.method), 200);
-        counts.took(time, trace);
+        counts.took(time, None);
         counts.body_bytes.add(Direction::Received as usize, 10);
         counts.body_bytes.add(Direction::Sent as usize, 1000);
         true

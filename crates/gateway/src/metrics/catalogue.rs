@@ -126,9 +126,6 @@ metrics! {
         "Memory that they took";
     CACHE_TOO_LARGE = Counter "api_gateway_cache_too_large_total" []
         "Responses that were not cached because they were larger than `CACHE_MAX_OBJECT_SIZE`, the route's `maxObjectSize`, or half of the room of their share";
-    SPANS = Counter "api_gateway_spans_total"
-        [label("outcome", Values::Fixed(&["exported", "queue_full", "export_failed"]))]
-        "Spans of [traced](tracing.md#when-the-collector-does-not-keep-up) requests, by what has become of them";
     CACHE_TIER_LOOKUPS = Counter "api_gateway_cache_tier_lookups_total"
         [label("tier", Values::Fixed(&["disk", "redis"])), label("result", Values::Fixed(&["hit", "miss", "unfit", "timeout", "error"]))]
         "Questions to a [tier](caching.md#on-disk-and-in-redis) behind the cache's memory; `unfit` is what was damaged, of another version, purged or for another request";
@@ -179,6 +176,9 @@ metrics! {
     DNS_LOOKUPS = Counter "api_gateway_dns_lookups_total"
         [label("result", Values::Fixed(&LookedUp::NAMES))]
         "Look-ups of names";
+    SPANS = Counter "api_gateway_spans_total"
+        [label("outcome", Values::Fixed(&["exported", "queue_full", "export_failed"]))]
+        "Spans of [traced](tracing.md#when-the-collector-does-not-keep-up) requests, by what has become of them";
     CONFIG_GENERATION = Gauge "api_gateway_config_generation" []
         "Number of the configuration that is served; the first is 1";
     CONFIG_RELOADS = Counter "api_gateway_config_reloads_total"

@@ -230,8 +230,7 @@ mod tests {
         let mut family = exposition.family(&names::ERRORS);
         family.add(&["a \"b\"\\\n", "forbidden"], 3);
         let histogram = Histogram::default();
-        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let trace = TraceId::from_traceparent(trace.as_bytes()).unwrap();
+        let trace = TraceId::new(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c).unwrap();
         histogram.observe_traced(Duration::from_secs(20), trace);
         let totals = Totals::of([&histogram].into_iter());
         let mut family = exposition.family(&names::REQUEST_DURATION);

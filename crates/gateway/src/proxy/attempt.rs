@@ -238,6 +238,24 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Counts that the request is sent once more.
+    pub(super) fn count(&self, again: Again) {
+        if let Some(counts) = self.route.counts.own() {
+            counts.again.increment(again as usize);
+        }
+    }
+
+    fn count_attempt(
+        &self,
+        result: &Result<Response<Body>, Refusal>,
+        member: &Member,
+        time: Duration,
+    ) {
+        if let Some(counts) = self.upstream.counts.own() {
+            counts.attempted(member.counts.own(), Attempted::of(result), time);
+        }
+    }
+
     /// What a span tells of a request to `member`.
     pub(super) fn described<'b>(
         &self,
@@ -272,24 +290,6 @@ impl<'a> Exchange<'a> {
                 Purpose::Mirror => 0,
                 _ => entry.retries(),
             },
-        }
-    }
-
-    /// Counts that the request is sent once more.
-    pub(super) fn count(&self, again: Again) {
-        if let Some(counts) = self.route.counts.own() {
-            counts.again.increment(again as usize);
-        }
-    }
-
-    fn count_attempt(
-        &self,
-        result: &Result<Response<Body>, Refusal>,
-        member: &Member,
-        time: Duration,
-    ) {
-        if let Some(counts) = self.upstream.counts.own() {
-            counts.attempted(member.counts.own(), Attempted::of(result), time);
         }
     }
 

@@ -153,11 +153,13 @@ impl Worker {
                 &self.settings,
                 &self.snapshot,
                 self.services,
-                access_log,
-                tracer,
+                Observers {
+                    access_log,
+                    tracer,
+                    counts: self.counts,
+                },
                 store,
                 self.cache,
-                self.counts,
             )),
             limits: Limits::from(&*self.settings),
             drain: Drain::default(),
@@ -205,15 +207,20 @@ impl Worker {
     }
 }
 
+/// Who hears of requests.
+struct Observers<'a> {
+    access_log: &'a Rc<AccessLog>,
+    tracer: Option<&'a Rc<Tracer>>,
+    counts: Arc<ProcessCounts>,
+}
+
 fn handler(
     settings: &Arc<Settings>,
     snapshot: &Arc<Snapshot>,
     services: Option<reqwest::Client>,
-    access_log: &Rc<AccessLog>,
-    tracer: Option<&Rc<Tracer>>,
+    observers: Observers<'_>,
     store: Option<Rc<Store>>,
     cache: Option<WorkerCache>,
-    counts: Arc<ProcessCounts>,
 ) -> Handler {
     let limits = PoolLimits {
         most_idle: settings.upstream_pool.max_idle,
@@ -231,9 +238,9 @@ fn handler(
         caching: cache.map(|it| Rc::new(Caching::new(it.cache, it.tiers, &proxy))),
         proxy,
         store,
-        access_log: Rc::clone(access_log),
-        tracer: tracer.cloned(),
-        counts,
+        access_log: Rc::clone(observers.access_log),
+        tracer: observers.tracer.cloned(),
+        counts: observers.counts,
         clock: Clock::new(),
         settings: Arc::clone(settings),
         snapshot: Arc::clone(snapshot),

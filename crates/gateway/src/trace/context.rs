@@ -40,7 +40,7 @@ impl TraceContext {
         }
     }
 
-    pub(super) fn is_sampled(self) -> bool {
+    pub(crate) fn is_sampled(self) -> bool {
         self.flags & SAMPLED != 0
     }
 

@@ -470,6 +470,7 @@ mod tests {
 
     use super::*;
     use crate::head::RequestLimits;
+    use crate::tunnel::TunnelSide;
 
     const WHILE: std::time::Duration = std::time::Duration::from_secs(10);
     const CONFIG: ServerConfig = ServerConfig {
@@ -490,6 +491,8 @@ mod tests {
     struct Record;
 
     impl Exchange for Record {
+        fn passed(&mut self, _: TunnelSide, _: &[u8]) {}
+
         fn finish(self, _: Outcome) {}
     }
 

@@ -24,8 +24,6 @@ use crate::proxy::Holds;
 use crate::trace::{Attempt, Call, Served, Trace};
 use crate::upstream::Member;
 
-/// W3C Trace Context §3.2.
-
 /// One line of the access log.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -156,6 +154,14 @@ impl Entry {
         self.snapshot.counts(self.route)
     }
 
+    /// The trace that the request is part of, where somebody records it: a link to any other would lead nowhere.
+    fn recorded(&self) -> Option<TraceId> {
+        let context = self.trace.as_ref()?.context();
+        context
+            .is_sampled()
+            .then(|| TraceId::new(context.trace_id))?
+    }
+
     /// The request is in flight no more, or its route is another.
     fn leave(&self) {
         if let (Some(counts), Some(_)) = (self.counts(), self.route) {
@@ -172,7 +178,7 @@ impl Entry {
             counts.in_flight.fall();
             counts.websockets.open.rise();
             counts.websockets.opened.increment();
-            counts.took(self.started.elapsed(), self.example());
+            counts.took(self.started.elapsed(), self.recorded());
             self.websocket = Some(Box::default());
         }
     }
@@ -189,12 +195,6 @@ impl Entry {
         }
     }
 
-    /// The trace that an exemplar names: one that is recorded.
-    fn example(&self) -> Option<TraceId> {
-        let context = self.trace.as_ref()?.context();
-        TraceId::from_traceparent(&context.to_bytes())
-    }
-
     /// Counts the request, which is over.
     fn count(&self) {
         let Some(counts) = self.counts() else {
@@ -203,7 +203,7 @@ impl Entry {
         self.leave();
         counts.answered(self.method.as_ref(), self.status);
         if self.websocket.is_none() {
-            counts.took(self.total_time, self.example());
+            counts.took(self.total_time, self.recorded());
             let bytes = &counts.body_bytes;
             bytes.add(Direction::Received as usize, self.received);
             bytes.add(Direction::Sent as usize, self.sent);
