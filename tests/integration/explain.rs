@@ -90,6 +90,25 @@ async fn what_is_explained_is_what_happens() {
                 "Access-Control-Request-Method: GET",
             ],
         ),
+        // For a route that does not take OPTIONS itself.
+        (
+            "OPTIONS",
+            "/users/7",
+            &[
+                "Origin: http://a.test",
+                "X-Version: 2",
+                "Access-Control-Request-Method: GET",
+            ],
+        ),
+        // For a method that there is no route for.
+        (
+            "OPTIONS",
+            "/users/7",
+            &[
+                "Origin: http://a.test",
+                "Access-Control-Request-Method: DELETE",
+            ],
+        ),
     ] {
         let explanation = explain(&gateway, method, target, fields).await;
         let before = backend.requests().len();

@@ -31,7 +31,8 @@ use utoipa::ToSchema;
 use crate::auth::{Identity, Subject};
 use crate::config::{Settings, Snapshot};
 use crate::error::Refusal;
-use crate::handler::receive;
+use crate::handler::{Announced, announced, receive};
+use crate::middleware::cors::Preflight;
 use crate::proxy::ClientSide;
 use crate::router::{Criteria, path};
 pub(crate) use question::{Asked, Question};
@@ -140,11 +141,31 @@ pub(crate) async fn explain(gateway: Gateway<'_>, question: Question) -> Explana
         Err(refusal) => walk.refuse("request", &refusal),
         Ok(()) => {
             let criteria = Criteria::of(&head, &path);
-            considered = routing::considered(snapshot, &criteria);
-            if let Some(index) = walk.find(&criteria) {
-                route = Some(snapshot.routes[index].name.clone());
-                backend_request = walk.pass(index).await;
-            }
+            let preflight = Preflight::of(&head);
+            let asked = preflight.as_ref();
+            let asked = asked.map(|preflight| announced(snapshot, preflight, &criteria));
+            let found = match (&preflight, asked) {
+                (
+                    Some(preflight),
+                    Some(Announced {
+                        route,
+                        answer: Some(answer),
+                    }),
+                ) => {
+                    considered = routing::considered(snapshot, &preflight.announced(&criteria));
+                    walk.preflight(route, &answer);
+                    route
+                }
+                _ => {
+                    considered = routing::considered(snapshot, &criteria);
+                    let found = walk.find(&criteria);
+                    if let Some(index) = found {
+                        backend_request = walk.pass(index).await;
+                    }
+                    found
+                }
+            };
+            route = found.map(|index| snapshot.routes[index].name.clone());
         }
     }
     let Walk { steps, refused, .. } = walk;

@@ -2,17 +2,18 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::Response;
 use http::header::ORIGIN;
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use wire::Body;
 
 use super::{Walk, told};
 use crate::auth::{Access, Asked, Authenticator, Kind};
 use crate::config::{Destination, Policy, Route};
 use crate::error::Refusal;
-use crate::middleware::cors::Preflight;
+use crate::middleware::cors::Cors;
 use crate::middleware::rate_limit::{Room, RouteLimits};
-use crate::router::Criteria;
 
 /// Credentials whose issuer cannot be asked by then are not judged.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -22,9 +23,7 @@ impl Walk<'_> {
     pub(super) async fn pass(&mut self, index: usize) -> Vec<String> {
         let snapshot = self.gateway.snapshot;
         let route = &snapshot.routes[index];
-        if self.is_preflight(route) {
-            return Vec::new();
-        }
+        self.cors(route);
         self.address(route);
         self.limits(route, route.rate_limits.on_arrival.as_ref());
         self.size(route);
@@ -61,49 +60,38 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether the gateway answers the request itself, as a browser's question about CORS. Says what pages may do.
-    fn is_preflight(&mut self, route: &Route) -> bool {
-        let origin = self.head.headers.get(ORIGIN);
-        let preflight = Preflight::of(self.head);
-        let snapshot = self.gateway.snapshot;
-        let route = match &preflight {
-            Some(preflight) => {
-                let announced = Criteria {
-                    method: &preflight.method,
-                    ..Criteria::of(self.head, self.path)
-                };
-                let found = crate::handler::find_route(&snapshot.router, &announced);
-                found.map_or(route, |index| &snapshot.routes[index])
+    /// Says what the gateway answers to a browser's question about CORS, which announces a request of `route`.
+    pub(super) fn preflight(
+        &mut self,
+        route: Option<usize>,
+        answer: &Result<Response<Body>, Refusal>,
+    ) {
+        let route = route.map(|index| &self.gateway.snapshot.routes[index]);
+        let settings = [mode(route.and_then(|route| route.cors.as_deref()))];
+        match answer {
+            Ok(_) => self.say(
+                "cors",
+                "a preflight: the gateway answers 204 itself",
+                &settings,
+            ),
+            Err(refusal) => {
+                self.say("cors", told(refusal), &settings);
+                self.refuse("cors", refusal);
             }
-            None => route,
-        };
-        let Some(cors) = &route.cors else {
-            self.say("cors", "left to the backend", &[]);
-            return false;
-        };
-        let shadow = cors.shadow.then_some(Value::from("shadow"));
-        let settings = [("mode", shadow.unwrap_or_default())];
-        if let Some(preflight) = &preflight {
-            match cors.answer(preflight, &self.head.headers) {
-                Ok(_) => self.say(
-                    "cors",
-                    "a preflight: the gateway answers 204 itself",
-                    &settings,
-                ),
-                Err(refusal) => {
-                    self.say("cors", told(&refusal), &settings);
-                    self.refuse("cors", &refusal);
-                }
-            }
-            return true;
         }
-        let says = match origin {
-            None => "no page of another origin asks",
-            Some(origin) if cors.allows(origin) => "pages of this origin may read the answer",
-            Some(_) => "browsers keep the answer from pages of this origin",
+    }
+
+    /// Says what pages may do with the answer.
+    fn cors(&mut self, route: &Route) {
+        let says = match (&route.cors, self.head.headers.get(ORIGIN)) {
+            (None, _) => "left to the backend",
+            (Some(_), None) => "no page of another origin asks",
+            (Some(cors), Some(origin)) if cors.allows(origin) => {
+                "pages of this origin may read the answer"
+            }
+            (Some(_), Some(_)) => "browsers keep the answer from pages of this origin",
         };
-        self.say("cors", says, &settings);
-        false
+        self.say("cors", says, &[mode(route.cors.as_deref())]);
     }
 
     fn address(&mut self, route: &Route) {
@@ -239,6 +227,12 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// Whether a policy is only tried out.
+fn mode(cors: Option<&Cors>) -> (&'static str, Value) {
+    let is_shadow = cors.is_some_and(|cors| cors.shadow);
+    ("mode", is_shadow.then_some("shadow").into())
 }
 
 fn settings_of(access: &Access) -> [(&'static str, Value); 5] {

@@ -160,12 +160,16 @@ impl Handler {
             Refusal::from(ErrorCode::InvalidPath).with_detail(error.to_string())
         })?;
         let criteria = Criteria::of(head, &path);
-        if let Some(preflight) = Preflight::of(head)
-            && let Some(answer) = self.answer_preflight(&preflight, &criteria, entry)
-        {
-            return answer;
+        if let Some(preflight) = Preflight::of(head) {
+            let Announced { route, answer } = announced(&self.snapshot, &preflight, &criteria);
+            if let Some(route) = route {
+                entry.set_route(route);
+            }
+            if let Some(answer) = answer {
+                return answer;
+            }
         }
-        let index = self.route(&criteria)?;
+        let index = find_route(&self.snapshot.router, &criteria)?;
         let route = &self.snapshot.routes[index];
         entry.set_route(index);
         if let Some(rules) = &route.ip {
@@ -264,35 +268,6 @@ impl Handler {
                 &self.snapshot.routes[route].cors
             })
             .as_deref()
-    }
-
-    /// The answer to a preflight, by the policy of the route whose request it announces. None where that is left to
-    /// the backend.
-    fn answer_preflight(
-        &self,
-        preflight: &Preflight<'_>,
-        criteria: &Criteria<'_>,
-        entry: &mut Entry,
-    ) -> Option<Result<Response<Body>, Refusal>> {
-        let announced = Criteria {
-            method: &preflight.method,
-            ..*criteria
-        };
-        let cors = |route: usize| self.snapshot.routes[route].cors.as_ref();
-        match self.route(&announced) {
-            Ok(route) => {
-                entry.set_route(route);
-                Some(cors(route)?.answer(preflight, criteria.headers))
-            }
-            Err(refusal) => {
-                let of_itself = self.route(criteria).ok().and_then(cors);
-                of_itself.map(|_| Err(refusal))
-            }
-        }
-    }
-
-    fn route(&self, criteria: &Criteria<'_>) -> Result<usize, Refusal> {
-        find_route(&self.snapshot.router, criteria)
     }
 
     /// Counts the request against those limits of its route whose turn it is.
@@ -405,6 +380,36 @@ impl Handler {
                     Ok(answer) => answer.map_err(Refusal::from),
                     Err(_) => Err(ErrorCode::RequestTimeout.into()),
                 }
+            }
+        }
+    }
+}
+
+/// What a preflight announces, and what comes of it.
+pub(crate) struct Announced {
+    /// The route of the request that it announces, an index into the snapshot's; none where there is none.
+    pub(crate) route: Option<usize>,
+    /// The answer by the policy of that route; none where that is left to the backend.
+    pub(crate) answer: Option<Result<Response<Body>, Refusal>>,
+}
+
+/// What a preflight, which is itself a request with these `criteria`, announces.
+pub(crate) fn announced(
+    snapshot: &Snapshot,
+    preflight: &Preflight<'_>,
+    criteria: &Criteria<'_>,
+) -> Announced {
+    let cors = |route: usize| snapshot.routes[route].cors.as_ref();
+    match find_route(&snapshot.router, &preflight.announced(criteria)) {
+        Ok(route) => Announced {
+            route: Some(route),
+            answer: cors(route).map(|cors| cors.answer(preflight, criteria.headers)),
+        },
+        Err(refusal) => {
+            let of_itself = find_route(&snapshot.router, criteria).ok().and_then(cors);
+            Announced {
+                route: None,
+                answer: of_itself.map(|_| Err(refusal)),
             }
         }
     }

@@ -15,6 +15,7 @@ use wire::Body;
 use super::origins::Origins;
 use super::vary;
 use crate::error::{ErrorCode, Refusal};
+use crate::router::Criteria;
 
 const REQUEST_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-request-private-network");
@@ -69,6 +70,16 @@ impl<'a> Preflight<'a> {
             method_name,
             method,
         })
+    }
+}
+
+impl Preflight<'_> {
+    /// What decides the route of the request to come, by what decides that of this one.
+    pub(crate) fn announced<'c>(&'c self, criteria: &Criteria<'c>) -> Criteria<'c> {
+        Criteria {
+            method: &self.method,
+            ..*criteria
+        }
     }
 }
 
