@@ -9,7 +9,7 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cache::RecordName;
@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use super::TierError;
 use super::counts::Answer;
 use super::journal::Journal;
+use super::pending::Pending;
 
 /// A block, in which an entry has to fit.
 const BLOCK: usize = 16 << 20;
@@ -42,7 +43,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The folder, and what is in it.
 pub(super) struct Disk {
     records: HybridCache<RecordName, Vec<u8>>,
-    pending: AtomicUsize,
+    pending: Pending,
     space: Space,
     runtime: Handle,
     /// Held for as long as this lives.
@@ -101,7 +102,7 @@ impl Disk {
             .map_err(other)?;
         let disk = Self {
             records,
-            pending: AtomicUsize::new(0),
+            pending: Pending::at_most(MOST_PENDING),
             space: Space::new(path),
             runtime: Handle::current(),
             _lock: lock,
@@ -111,7 +112,7 @@ impl Disk {
 
     /// The record of this name; an error is what is counted of it.
     pub(super) async fn get(&self, name: RecordName) -> Result<Option<Vec<u8>>, Answer> {
-        let _pending = Pending::begin(&self.pending).ok_or(Answer::TimedOut)?;
+        let _pending = self.pending.begin().ok_or(Answer::TimedOut)?;
         let records = self.records.clone();
         // On the control plane's threads: a worker never waits for the disk.
         let read = self.runtime.spawn(async move { records.get(&name).await });
@@ -148,23 +149,6 @@ impl Disk {
         if let Err(error) = self.records.close().await {
             tracing::warn!(%error, "cache on disk is not closed");
         }
-    }
-}
-
-/// A question that waits for its answer, for as long as this lives.
-struct Pending<'a>(&'a AtomicUsize);
-
-impl<'a> Pending<'a> {
-    fn begin(pending: &'a AtomicUsize) -> Option<Self> {
-        let is_few = pending.fetch_add(1, Ordering::Relaxed) < MOST_PENDING;
-        let this = Self(pending);
-        is_few.then_some(this)
-    }
-}
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

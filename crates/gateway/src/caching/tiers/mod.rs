@@ -10,6 +10,7 @@
 //! journal.rs   purges, for after a restart
 //! shared.rs    Redis
 //! log.rs       purges, for other gateways
+//! pending.rs   how many questions may wait
 //! counts.rs    what tiers have done, for metrics
 //! ```
 
@@ -21,6 +22,7 @@ mod log;
 #[cfg(not(feature = "disk-cache"))]
 mod no_disk;
 mod notices;
+mod pending;
 mod shared;
 
 use std::io;

@@ -4,7 +4,6 @@
 //! the log is followed: what was purged elsewhere would not be known. When Redis fails or is slow both are given up until
 //! others are made, so that an outage costs time once, and not every request.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::counts::{Answer, Write};
 use super::log::{Log, Outbox};
+use super::pending::Pending;
 use crate::config::{CacheTierSettings, RedisServer};
 use crate::redis_connection::{Connection, Connector};
 
@@ -39,7 +39,7 @@ pub(super) struct Shared {
     connection: Mutex<Option<Arc<Connection>>>,
     /// The connection has been given up, for this reason.
     lost: Notify,
-    pending: AtomicUsize,
+    pending: Pending,
     log: Log,
     pub(super) outbox: Arc<Outbox>,
 }
@@ -53,7 +53,7 @@ impl Shared {
             largest: usize::try_from(settings.redis_max_object_size).unwrap_or(usize::MAX),
             connection: Mutex::default(),
             lost: Notify::new(),
-            pending: AtomicUsize::new(0),
+            pending: Pending::at_most(MOST_PENDING),
             log: Log::new(&settings.redis_prefix),
             outbox: Arc::new(Outbox::new()),
         }
@@ -112,7 +112,7 @@ impl Shared {
         patience: Duration,
         asked: impl Future<Output = RedisResult<T>>,
     ) -> Result<T, Answer> {
-        let _pending = Pending::begin(&self.pending).ok_or(Answer::TimedOut)?;
+        let _pending = self.pending.begin().ok_or(Answer::TimedOut)?;
         let (answer, reason) = match timeout(patience, asked).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => (Answer::Failed, error.to_string()),
@@ -212,22 +212,5 @@ impl Shared {
         self.give_up(connection, &reason);
         // It was this that has given it up: nobody else waits for the word.
         let _told = timeout(Duration::ZERO, self.lost.notified()).await;
-    }
-}
-
-/// A question that waits for its answer, for as long as this lives.
-struct Pending<'a>(&'a AtomicUsize);
-
-impl<'a> Pending<'a> {
-    fn begin(pending: &'a AtomicUsize) -> Option<Self> {
-        let is_few = pending.fetch_add(1, Ordering::Relaxed) < MOST_PENDING;
-        let this = Self(pending);
-        is_few.then_some(this)
-    }
-}
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
