@@ -13,7 +13,7 @@ use crate::port::free_port;
 use crate::process::spawn;
 use crate::within;
 
-/// Where `scripts/setup` puts it.
+/// Where `scripts/tools` puts it.
 const PROGRAM: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../../target/tools/rotel/rotel/rotel-agent"
@@ -70,7 +70,7 @@ impl Collector {
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file"))
             .stderr(log);
-        let child = spawn(&mut command, "the collector is missing: run scripts/setup");
+        let child = spawn(&mut command, "the collector is missing: run scripts/tools");
         within("the collector to listen", async {
             while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
