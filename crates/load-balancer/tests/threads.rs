@@ -126,10 +126,12 @@ fn nothing_is_lost_while_endpoints_fail_recover_and_are_ejected() {
                     })
                 })
                 .collect();
-            for worker in workers {
-                worker.join().unwrap();
-            }
+            let ended: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+            // Before anything is said of them: the scope waits for the control plane.
             running.store(false, Ordering::Relaxed);
+            for worker in ended {
+                worker.unwrap();
+            }
         });
         assert!(loads.iter().all(|load| load.in_flight() == 0), "{policy:?}");
     }

@@ -209,12 +209,13 @@ impl Detector {
     /// Ejects an endpoint if that is allowed. The lock is held.
     fn eject(&self, endpoint: usize, reason: Reason, now: Duration) -> Option<Event> {
         let load = &self.endpoints[endpoint];
-        let count = |is: fn(&Load) -> bool| self.endpoints.iter().filter(|it| is(it)).count();
         let percent = u64::from(self.settings.max_ejection_percent.min(100));
         let least = u64::from(percent > 0);
         let most = (self.endpoints.len() as u64 * percent / 100).max(least) as usize;
-        let others = count(Load::is_available) - usize::from(load.is_available());
-        if load.is_ejected() || count(Load::is_ejected) >= most || others == 0 {
+        let ejected = self.endpoints.iter().filter(|it| it.is_ejected()).count();
+        let mut others = self.endpoints.iter().filter(|it| !Arc::ptr_eq(it, load));
+        let is_last = !others.any(|it| it.is_available());
+        if load.is_ejected() || ejected >= most || is_last {
             return None;
         }
         let Settings {
