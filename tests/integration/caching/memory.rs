@@ -62,9 +62,10 @@ async fn small_responses_take_little_more_than_their_bytes() {
     // What a request leaves behind that is not cached, such as buffers.
     fill(&gateway, 0..2_000).await;
     let before = resident(&gateway);
-    let bytes = fill(&gateway, 2_000..32_000).await;
+    // Not a number just over a power of two, where some of the store's tables have grown and others have not.
+    let bytes = fill(&gateway, 2_000..50_000).await;
     let taken = resident(&gateway) - before;
-    assert_eq!(gateway.metric("api_gateway_cache_entries").await, 32_000);
+    assert_eq!(gateway.metric("api_gateway_cache_entries").await, 50_000);
     assert!(taken * 10 < bytes * 13, "{taken} for {bytes}");
 }
 
