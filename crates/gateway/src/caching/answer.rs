@@ -1,27 +1,19 @@
 //! What is done with a request.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use cache::{
-    CacheStatus, Followed, Follower, Forward, Hit, Joined, Key, Leader, Lookup, Policy, Stale,
-    Ticket, invalidates,
-};
-use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, SET_COOKIE};
-use http::{HeaderName, Method, Response, request};
-use tokio::sync::oneshot;
-use tokio::task::spawn_local;
-use tokio::time::{Instant, timeout_at};
+use cache::{CacheStatus, Forward, Hit, Key, Lookup, Policy, invalidates};
+use http::{Method, Response};
+use tokio::time::Instant;
 use wire::Body;
-use wire::server::Client;
 
 use super::asked::{View, is_overridden, write_key};
-use super::body::{Filling, Following, from_hit};
-use super::errand::{Errand, Fetched, Now, Reply};
-use super::job::{Job, Jobs, Told};
+use super::body::from_hit;
+use super::coalescing::Going;
+use super::errand::Now;
+use super::job::Jobs;
 use super::query::{self, Question};
 use super::report::{Outcome, Report};
 use super::route::RouteCache;
@@ -32,51 +24,27 @@ use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
 use crate::proxy::{self, Forwarded, Proxy, Routed};
 
-/// Fields that ask for something else than the whole.
-const PARTIAL: [HeaderName; 4] = [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_RANGE, RANGE];
-
-/// In each such time, one of those who wait for an answer that does not come goes to the backend in its turn.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// A worker's way to the cache that all share.
 #[derive(Debug)]
 pub(crate) struct Caching {
     pub(super) cache: cache::Cache,
     pub(super) tiers: Option<Arc<Tiers>>,
     pub(super) proxy: Rc<Proxy>,
-    jobs: Jobs,
+    pub(super) jobs: Jobs,
     /// The memory of the last key, for the next.
     spare: RefCell<Key>,
 }
 
 /// A request of a route that is cached.
-struct Asker<'a> {
-    caching: &'a Rc<Caching>,
-    routed: &'a Routed<'a>,
-    identity: Option<&'a Arc<Identity>>,
-    route: &'a Route,
-    rules: &'a RouteCache,
-    policy: &'a Policy,
-    isolated: bool,
-    time: Now,
-}
-
-/// What goes to the backend, and what is known of it.
-struct Going {
-    view: View,
-    key: Key,
-    question: Question,
-    ticket: Ticket,
-    why: Forward,
-    stale: Option<Stale>,
-    /// What goes in place of the request, so that the answer is one for others as well.
-    plain: Option<Plain>,
-}
-
-/// A request for the whole, whatever part of it a client wants or has.
-struct Plain {
-    head: request::Parts,
-    view: View,
+pub(super) struct Asker<'a> {
+    pub(super) caching: &'a Rc<Caching>,
+    pub(super) routed: &'a Routed<'a>,
+    pub(super) identity: Option<&'a Arc<Identity>>,
+    pub(super) route: &'a Route,
+    pub(super) rules: &'a RouteCache,
+    pub(super) policy: &'a Policy,
+    pub(super) isolated: bool,
+    pub(super) time: Now,
 }
 
 impl Caching {
@@ -165,7 +133,7 @@ enum Looked {
 
 impl Asker<'_> {
     /// The answer that a hit is, with the compressed forms of it where these are of use.
-    fn answer_of(&self, hit: &Hit) -> Response<Body> {
+    pub(super) fn answer_of(&self, hit: &Hit) -> Response<Body> {
         let mut response = from_hit(hit);
         if self.route.compression.is_some() && hit.is_whole() {
             let forms = hit.forms(&self.caching.cache, self.policy);
@@ -287,274 +255,5 @@ impl Asker<'_> {
             stale: None,
             plain: None,
         }))
-    }
-
-    /// What goes to validate `stale`: the request itself, or one for the whole, by which others can be served too. Who
-    /// asks by `HEAD` goes itself, unless it has its answer already.
-    fn validation(
-        &self,
-        view: View,
-        key: Key,
-        question: Question,
-        stale: Stale,
-        is_answered: bool,
-    ) -> Going {
-        let mut going = Going {
-            view,
-            key,
-            question,
-            ticket: stale.ticket().clone(),
-            why: stale.why(),
-            stale: Some(stale),
-            plain: None,
-        };
-        let head = self.routed.head;
-        let is_partial = PARTIAL.iter().any(|it| head.headers.contains_key(it));
-        let is_head = head.method == Method::HEAD;
-        if (is_head && !is_answered) || !(is_head || is_partial) {
-            return going;
-        }
-        let mut head = head.clone();
-        if is_head {
-            head.method = Method::GET;
-        }
-        for name in PARTIAL {
-            head.headers.remove(name);
-        }
-        let routed = Routed {
-            head: &head,
-            ..*self.routed
-        };
-        let view = View::of(&routed, self.route);
-        let target = view.target(&routed);
-        let request = view.request(&routed, self.route, &target);
-        let cache = &self.caching.cache;
-        if let Lookup::Stale(stale) = cache.lookup(&going.key, &request, self.policy, self.time.at)
-        {
-            going.ticket = stale.ticket().clone();
-            going.stale = Some(stale);
-            going.plain = Some(Plain { head, view });
-        }
-        going
-    }
-
-    /// Has something validated that has been served already. One does it, and nobody waits.
-    fn validate(&self, going: Going, entry: &Entry) {
-        let jobs = &self.caching.jobs;
-        let (leader, place) = match going.ticket.join(&self.caching.cache, self.time.at) {
-            Joined::Leader(leader) => (Some(leader), jobs.begin()),
-            // It has credentials, or what it brings was not for others lately.
-            Joined::Alone => (None, jobs.begin_only(going.key.as_bytes())),
-            Joined::Follower(_) => return,
-        };
-        if let Some(place) = place {
-            let job = self.job(going, Client::default(), Instant::now(), place, entry);
-            spawn_local(job.run(leader, None));
-        }
-    }
-
-    async fn go(
-        &self,
-        going: Going,
-        body: Body,
-        entry: &mut Entry,
-    ) -> (Result<Response<Body>, Refusal>, Report) {
-        let joined = if body.is_finished() || going.question.is_known() {
-            going.ticket.join(&self.caching.cache, self.time.at)
-        } else {
-            Joined::Alone
-        };
-        match joined {
-            Joined::Leader(leader) => self.lead(leader, going, entry).await,
-            Joined::Follower(follower) => self.follow(follower, going, entry).await,
-            Joined::Alone => self.alone(self.routed, None, &going, body, entry).await,
-        }
-    }
-
-    /// Goes for others as well, in a task of its own.
-    async fn lead(
-        &self,
-        leader: Leader,
-        going: Going,
-        entry: &mut Entry,
-    ) -> (Result<Response<Body>, Refusal>, Report) {
-        let Some(place) = self.caching.jobs.begin() else {
-            let leader = Some(leader);
-            let body = going.question.body();
-            return self.alone(self.routed, leader, &going, body, entry).await;
-        };
-        let (tell, told) = oneshot::channel();
-        let (why, view) = (going.why, going.view.clone());
-        let job = self.job(
-            going,
-            self.routed.client.clone(),
-            self.routed.started,
-            place,
-            entry,
-        );
-        spawn_local(job.run(Some(leader), Some(tell)));
-        match told.await {
-            Ok(Told {
-                reply,
-                report,
-                facts,
-            }) => {
-                entry.adopt(facts);
-                (reply.map(|reply| self.respond(&view, reply)), report)
-            }
-            // It has panicked.
-            Err(_) => (Err(ErrorCode::InternalError.into()), Report::forwarded(why)),
-        }
-    }
-
-    fn job(
-        &self,
-        going: Going,
-        client: Client,
-        started: Instant,
-        place: super::job::Place,
-        entry: &Entry,
-    ) -> Job {
-        let routed = self.routed;
-        let Plain { head, view } = going.plain.unwrap_or_else(|| Plain {
-            head: routed.head.clone(),
-            view: going.view,
-        });
-        Job {
-            caching: Rc::clone(self.caching),
-            head,
-            path: routed.path.into(),
-            route: routed.route,
-            upstream: routed.upstream,
-            identity: self.identity.cloned(),
-            side: routed.side.clone(),
-            client,
-            address: routed.address,
-            request_id: entry.request_id().clone(),
-            trace: entry.trace().cloned(),
-            view,
-            key: going.key,
-            question: going.question,
-            isolated: self.isolated,
-            why: going.why,
-            ticket: going.ticket,
-            stale: going.stale,
-            time: self.time,
-            started,
-            _place: place,
-        }
-    }
-
-    /// Waits for what another fetches.
-    async fn follow(
-        &self,
-        mut follower: Follower,
-        going: Going,
-        entry: &mut Entry,
-    ) -> (Result<Response<Body>, Refusal>, Report) {
-        let errand = self.errand(self.routed, &going);
-        let target = going.view.target(self.routed);
-        let request = going.view.request(self.routed, self.route, &target);
-        let followed = loop {
-            let until = errand.due().min(Instant::now() + PATIENCE);
-            let poll =
-                poll_fn(|context| follower.poll(context, &request, self.policy, self.time.now()));
-            match timeout_at(until, poll).await {
-                Ok(followed) => break followed,
-                Err(_) if until == errand.due() => break Followed::Alone,
-                Err(_) => {}
-            }
-            let (cache, now) = (&self.caching.cache, self.time.now());
-            match going.ticket.relieve(cache, follower, PATIENCE, now) {
-                Ok(leader) => return self.lead(leader, going, entry).await,
-                Err(waiting) => follower = waiting,
-            }
-        };
-        let status = CacheStatus {
-            collapsed: true,
-            ..going.why.cache_status()
-        };
-        let report = Report::new(Outcome::Coalesced, status);
-        match followed {
-            Followed::Arriving { status, headers } => {
-                let body = Body::boxed(Following::new(follower, &headers, None));
-                let mut response = Response::new(body);
-                *response.status_mut() = status;
-                *response.headers_mut() = headers;
-                return (Ok(response), report);
-            }
-            Followed::Stored(hit) => return (Ok(self.answer_of(&hit)), report),
-            Followed::Failed(failure) => {
-                let stale = errand.stale_on(failure, None);
-                if let Some(Fetched { reply, report, .. }) = stale {
-                    let reply = reply.map(|reply| self.respond(&going.view, reply));
-                    return (reply, report);
-                }
-            }
-            Followed::Alone => {}
-        }
-        drop(follower);
-        let routed = Routed {
-            admitted: Instant::now(),
-            ..*self.routed
-        };
-        let body = going.question.body();
-        self.alone(&routed, None, &going, body, entry).await
-    }
-
-    /// Goes to the backend in the client's own task.
-    async fn alone(
-        &self,
-        routed: &Routed<'_>,
-        leader: Option<Leader>,
-        going: &Going,
-        body: Body,
-        entry: &mut Entry,
-    ) -> (Result<Response<Body>, Refusal>, Report) {
-        let Fetched { reply, report, .. } =
-            self.errand(routed, going).run(body, leader, entry).await;
-        let reply = reply.map(|reply| self.respond(&going.view, reply));
-        (reply, report)
-    }
-
-    /// The answer to the request.
-    fn respond(&self, view: &View, reply: Reply) -> Response<Body> {
-        match reply {
-            Reply::Whole(response) => response,
-            Reply::Stored(stored, cookies) => {
-                let target = view.target(self.routed);
-                let request = view.request(self.routed, self.route, &target);
-                let mut response = self.answer_of(&Hit::new(stored, &request, self.time.now()));
-                for cookie in cookies {
-                    response.headers_mut().append(SET_COOKIE, cookie);
-                }
-                response
-            }
-            Reply::Filling(head, body, fill) => {
-                let body = Body::boxed(Filling {
-                    body,
-                    fill: Some(fill),
-                    pending: None,
-                    holds: None,
-                });
-                Response::from_parts(head, body)
-            }
-        }
-    }
-
-    fn errand<'a>(&'a self, routed: &'a Routed<'a>, going: &'a Going) -> Errand<'a> {
-        Errand {
-            caching: self.caching,
-            routed,
-            route: self.route,
-            policy: self.policy,
-            view: &going.view,
-            key: &going.key,
-            question: &going.question,
-            time: self.time,
-            why: going.why,
-            ticket: &going.ticket,
-            stale: going.stale.as_ref(),
-        }
     }
 }

@@ -8,28 +8,34 @@
 //! credentials, conditions or ranges, is fetched by that client's own task, as without a cache.
 //!
 //! ```text
-//! answer.rs   what is done with a request: hit, stale, follow, lead, alone
-//! asked.rs    the request as the cache sees it, and its key
-//! query.rs    the content of a QUERY, which is in its key
-//! errand.rs   asks the backend, and sees what has come of it
-//! job.rs      an errand in a task of its own
-//! body.rs     bodies that are stored as they pass, and bodies that others fetch
-//! route.rs    what a route's configuration says
-//! explanation.rs  what would be done with a request
-//! report.rs   what was done: Cache-Status, and the access log's word
-//! purge.rs    purging, as operators ask for it
-//! tiers/      what is behind the memory: disk and Redis
+//! answer.rs        what is done with a request: a hit is answered
+//! asked.rs         the request as the cache sees it, and its key
+//! query.rs         the content of a QUERY, which is in its key
+//! coalescing.rs    what goes to the backend, for others as well, or waits for another
+//! revalidation.rs  what is stale and goes to be validated
+//! errand.rs        asks the tiers and the backend
+//! received.rs      what an answer is to the cache
+//! job.rs           an errand in a task of its own
+//! body.rs          bodies that are stored as they pass, and bodies that others fetch
+//! route.rs         what a route's configuration says
+//! explanation.rs   what would be done with a request
+//! report.rs        what was done: Cache-Status, and the access log's word
+//! purge.rs         purging, as operators ask for it
+//! tiers/           what is behind the memory: disk and Redis
 //! ```
 
 mod answer;
 mod asked;
 mod body;
+mod coalescing;
 mod errand;
 mod explanation;
 mod job;
 mod purge;
 mod query;
+mod received;
 mod report;
+mod revalidation;
 mod route;
 mod tiers;
 
