@@ -48,10 +48,14 @@ impl Lifecycle<u64, Resource> for Eviction {
     /// What is to be dropped when no lock is held any more; mostly it is one or two.
     type RequestState = [Option<Resource>; 2];
 
-    fn on_evict(&self, state: &mut Self::RequestState, key: u64, resource: Resource) {
+    /// Not what another takes the place of.
+    fn before_evict(&self, _: &mut Self::RequestState, key: &u64, resource: &mut Resource) {
         self.0.keys.fetch_add(1, Ordering::Relaxed);
-        let bytes = Weight.weight(&key, &resource);
+        let bytes = Weight.weight(key, resource);
         self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn on_evict(&self, state: &mut Self::RequestState, _: u64, resource: Resource) {
         if let Some(free) = state.iter_mut().find(|it| it.is_none()) {
             *free = Some(resource);
         }

@@ -36,6 +36,22 @@ fn no_more_is_stored_than_the_capacity() {
 }
 
 #[test]
+fn what_is_replaced_is_not_evicted() {
+    let mut gateway = small(1 << 20, 64 << 10);
+    let purge = Purge::Everything;
+    for number in 0..100 {
+        let body = "x".repeat(number);
+        gateway.get("/", &[], &answer(200, &[FRESH, "vary: foo"], &body));
+        gateway.cache.purge(&purge, cache::Manner::Soft);
+    }
+    let usage = gateway.cache.usage();
+    assert_eq!(
+        (usage.keys, usage.evicted_keys, usage.evicted_bytes),
+        (1, 0, 0)
+    );
+}
+
+#[test]
 fn what_is_asked_for_again_and_again_stays_when_much_passes_through() {
     let mut gateway = small(1 << 20, 64 << 10);
     let body = "x".repeat(1_000);
