@@ -127,11 +127,11 @@ impl Head {
     }
 
     /// Some of the fields as a map.
-    pub(crate) fn to_map_of(&self, is_wanted: impl Fn(&str) -> bool) -> HeaderMap {
+    pub(crate) fn to_map_of(&self, is_wanted: impl Fn(&[u8]) -> bool) -> HeaderMap {
         self.collect(HeaderMap::with_capacity(8), is_wanted)
     }
 
-    fn collect(&self, mut map: HeaderMap, is_wanted: impl Fn(&str) -> bool) -> HeaderMap {
+    fn collect(&self, mut map: HeaderMap, is_wanted: impl Fn(&[u8]) -> bool) -> HeaderMap {
         for (name, range) in self.view().ranges().filter(|(name, _)| is_wanted(name)) {
             let value = HeaderValue::from_maybe_shared(self.block.slice(range));
             if let (Some(name), Ok(value)) = (names::of(name), value) {
@@ -185,8 +185,10 @@ impl<'a> HeadRef<'a> {
     /// The fields one by one, names in lower case.
     pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
         let block = self.block;
-        self.ranges()
-            .filter_map(move |(name, range)| Some((name, block.get(range)?)))
+        self.ranges().filter_map(move |(name, range)| {
+            let name = std::str::from_utf8(name).ok()?;
+            Some((name, block.get(range)?))
+        })
     }
 
     /// The first value of a field. `name` is in lower case.
@@ -225,7 +227,7 @@ impl<'a> HeadRef<'a> {
         }
     }
 
-    fn ranges(&self) -> impl Iterator<Item = (&'a str, std::ops::Range<usize>)> + use<'a> {
+    fn ranges(&self) -> impl Iterator<Item = (&'a [u8], std::ops::Range<usize>)> + use<'a> {
         let block = self.block;
         let mut at = 0;
         std::iter::from_fn(move || {
@@ -233,7 +235,7 @@ impl<'a> HeadRef<'a> {
             // Neither a name nor a value holds what is looked for.
             let colon = memchr::memchr(b':', line)?;
             let end = colon + memchr::memchr(b'\r', line.get(colon..)?)?;
-            let name = std::str::from_utf8(line.get(..colon)?).ok()?;
+            let name = line.get(..colon)?;
             let value = at + colon + 2..at + end;
             at += end + 2;
             Some((name, value))

@@ -134,9 +134,11 @@ impl Hit {
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         *headers = match self.form {
-            Form::NotModified => {
-                head.to_map_of(|name| OF_NOT_MODIFIED.iter().any(|it| it.as_str() == name))
-            }
+            Form::NotModified => head.to_map_of(|name| {
+                OF_NOT_MODIFIED
+                    .iter()
+                    .any(|it| it.as_str().as_bytes() == name)
+            }),
             _ => head.to_map(6),
         };
         headers.insert(AGE, HeaderValue::from(self.age));

@@ -44,7 +44,9 @@ impl UnderscoreHeaders {
 
 /// Whether a field's name has an underscore.
 pub(crate) fn has_underscore(name: &HeaderName) -> bool {
-    memchr::memchr(b'_', name.as_str().as_bytes()).is_some()
+    // Names are so short that a search which may end early costs more.
+    let bytes = name.as_str().bytes();
+    bytes.fold(false, |has, byte| has | (byte == b'_'))
 }
 
 /// Whether some backends take it for a field that only the gateway, or a proxy before it, may write.

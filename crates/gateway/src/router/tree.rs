@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::path;
 use super::pattern::Segment;
 
 /// A point in the tree: the segments from the root to it have been matched.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    literals: HashMap<Box<str>, Node>,
+    literals: HashMap<Box<str>, Node, RandomState>,
     parameter: Option<Box<Node>>,
     /// Routes whose pattern ends here, the most specific first.
     pub(super) here: Vec<usize>,

@@ -195,6 +195,10 @@ fn push_address(out: &mut Vec<u8>, address: IpAddr) {
 /// result is valid whatever came.
 fn push_escaped(out: &mut Vec<u8>, mut value: &[u8]) {
     let is_plain = |byte: u8| matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\';
+    // Most are plain; without an early end to it, the look at all of it takes many bytes at a time.
+    if value.iter().fold(true, |all, &byte| all & is_plain(byte)) {
+        return out.extend_from_slice(value);
+    }
     while let Some(at) = value.iter().position(|&byte| !is_plain(byte)) {
         let (plain, rest) = value.split_at(at);
         out.extend_from_slice(plain);
