@@ -76,7 +76,8 @@ impl CacheStatus<'_> {
             let _ = write!(text, "; fwd-status={}", status.as_u16());
         }
         if let Some(ttl) = self.ttl {
-            let _ = write!(text, "; ttl={ttl}");
+            text.push_str("; ttl=");
+            text.push_str(itoa::Buffer::new().format(ttl));
         }
         if self.stored {
             text.push_str("; stored");
@@ -99,9 +100,9 @@ impl CacheStatus<'_> {
 
 /// A token if it can be one, or else a string, without what a string cannot hold (RFC 9651 §3.3).
 fn push_text(out: &mut String, text: &str) {
-    let is_token = |it: char| it.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~:/".contains(it);
+    let is_token = |it: u8| it.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&it);
     let begins = text.starts_with(|it: char| it.is_ascii_alphabetic() || it == '*');
-    if begins && text.chars().all(is_token) {
+    if begins && text.bytes().all(is_token) {
         out.push_str(text);
         return;
     }
