@@ -25,7 +25,7 @@ async fn post(gateway: &Gateway, path: &str, body: &Value) -> Message {
 }
 
 /// Everything that is not for everybody.
-const GUARDED: [(&str, &str); 9] = [
+const GUARDED: [(&str, &str); 11] = [
     ("GET", "/routes"),
     ("GET", "/upstreams"),
     ("POST", "/upstreams/drain"),
@@ -34,6 +34,8 @@ const GUARDED: [(&str, &str); 9] = [
     ("POST", "/breakers"),
     ("POST", "/cache/purge"),
     ("POST", "/explain"),
+    ("GET", "/errors"),
+    ("GET", "/limits"),
     ("PUT", "/log-level"),
 ];
 
@@ -286,4 +288,84 @@ async fn the_log_level_can_be_changed() {
             .unwrap()
             .contains("must be error, warn")
     );
+}
+
+#[tokio::test]
+async fn the_last_failures_are_told_and_what_clients_do_wrong_is_not() {
+    let backend =
+        Backend::answering("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\nno").await;
+    let mut failing = route_to("/failing/*rest", &backend.url());
+    failing["name"] = json!("failing");
+    let nobody = route_to("/nobody", "http://127.0.0.1:1");
+    let gateway = gateway().routes(&routes(&[failing, nobody])).start().await;
+    let mut client = gateway.client().await;
+    for path in ["/failing/a?token=secret", "/nobody", "/nowhere"] {
+        client.get(path).await;
+    }
+    let told = get(&gateway, "/errors").await;
+    let requests = told["requests"].as_array().unwrap();
+    let seen: Vec<_> = requests
+        .iter()
+        .map(|it| (it["path"].as_str().unwrap(), it["status"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(
+        seen,
+        [("/nobody", 502), ("/failing/a", 503)],
+        "the newest first"
+    );
+    assert_eq!(requests[0]["error"], "upstream-unreachable", "{told}");
+    assert_eq!(requests[1]["error"], Value::Null);
+    assert_eq!(requests[1]["route"], "failing");
+    assert_eq!(
+        requests[1]["endpoint"],
+        backend.url().trim_start_matches("http://")
+    );
+    assert!(
+        requests[1]["requestId"]
+            .as_str()
+            .is_some_and(|id| !id.is_empty())
+    );
+    assert!(!told.to_string().contains("secret"), "{told}");
+}
+
+#[tokio::test]
+async fn warnings_of_the_gateway_itself_are_told() {
+    let backend = Backend::ok().await;
+    let gateway = crate::in_front_of(&backend).await;
+    let changed = ask(
+        &gateway,
+        "PUT",
+        "/log-level",
+        &[ADMIN_FIELD],
+        r#"{"level":"warn"}"#,
+    )
+    .await;
+    assert_eq!(changed.status(), 200);
+    let told = get(&gateway, "/errors").await;
+    let event = &told["events"][0];
+    assert_eq!(event["level"], "WARN");
+    assert_eq!(event["message"], "log level changed level=\"warn\"");
+}
+
+#[tokio::test]
+async fn limits_are_told_with_their_routes() {
+    let backend = Backend::ok().await;
+    let mut one = route_to("/one", &backend.url());
+    one["name"] = json!("one");
+    one["rateLimit"] =
+        json!({ "name": "each", "limit": 10, "window": "1m", "by": ["ip", "header:X-Tenant"] });
+    let gateway = gateway()
+        .routes(&routes(&[one, route_to("/two", &backend.url())]))
+        .start()
+        .await;
+    let told = get(&gateway, "/limits").await;
+    let expected = json!([{
+        "name": "each", "limit": 10, "window": 60.0, "cost": 1, "by": ["ip", "header:x-tenant"],
+        "exempt": [], "shadow": false, "store": "memory", "routes": ["one"],
+    }]);
+    assert_eq!(told, expected);
+}
+
+fn route_to(path: &str, target: &str) -> Value {
+    json!({ "path": path, "targetURL": target })
 }

@@ -7,15 +7,17 @@
 //! answer.rs     what is answered when something is refused
 //! health.rs     /healthz, /readyz
 //! process.rs    /process
-//! routes.rs, upstreams.rs, breakers.rs, purge.rs, explain.rs, log_level.rs   one resource each
+//! routes.rs, upstreams.rs, breakers.rs, limits.rs, purge.rs, explain.rs, errors.rs, log_level.rs   one resource each
 //! openapi.rs    all of it as an OpenAPI document
 //! ```
 
 mod access;
 mod answer;
 mod breakers;
+mod errors;
 mod explain;
 mod health;
+mod limits;
 mod log_level;
 mod openapi;
 mod process;
@@ -41,6 +43,7 @@ use tokio::sync::watch;
 
 use crate::caching::{Purger, Tiers};
 use crate::config::{Settings, Snapshot};
+use crate::counters::ProcessCounts;
 use crate::metrics::{Format, Metrics};
 use crate::server::Phase;
 pub use openapi::openapi;
@@ -59,6 +62,7 @@ pub(crate) struct Control {
     /// What lies behind that memory.
     pub(crate) tiers: Option<Arc<Tiers>>,
     pub(crate) process: Process,
+    pub(crate) counts: Arc<ProcessCounts>,
 }
 
 impl Control {
@@ -110,7 +114,9 @@ fn guarded(control: Control, token: access::Token) -> Router {
         .route("/upstreams/drain", post(upstreams::drain))
         .route("/upstreams/undrain", post(upstreams::undrain))
         .route("/breakers", get(breakers::list).post(breakers::force))
+        .route("/limits", get(limits::list))
         .route("/explain", post(explain::answer))
+        .route("/errors", get(errors::list))
         .with_state(control)
         .route("/cache/purge", post(purge::purge).with_state(purger))
         .route("/log-level", get(log_level::get).put(log_level::put))

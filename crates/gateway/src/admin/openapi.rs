@@ -4,7 +4,9 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{breakers, explain, health, log_level, process, purge, routes, upstreams};
+use super::{
+    breakers, errors, explain, health, limits, log_level, process, purge, routes, upstreams,
+};
 
 /// What there is.
 #[derive(OpenApi)]
@@ -19,7 +21,7 @@ use super::{breakers, explain, health, log_level, process, purge, routes, upstre
     modifiers(&Token),
     paths(
         health::alive, health::ready, process::tell, routes::list, upstreams::list, upstreams::drain, upstreams::undrain,
-        breakers::list, breakers::force, purge::purge, explain::answer, log_level::get, log_level::put,
+        breakers::list, breakers::force, limits::list, purge::purge, explain::answer, errors::list, log_level::get, log_level::put,
     )
 )]
 struct Document;

@@ -35,4 +35,4 @@ pub use settings::{
 };
 pub use snapshot::{Destination, Policy, Route, Shadowed, Snapshot};
 pub(crate) use snapshot::{Fallback, FixedAnswer};
-pub(crate) use summary::{RouteSummary, summaries};
+pub(crate) use summary::{LimitSummary, RouteSummary, limit_summaries, summaries};

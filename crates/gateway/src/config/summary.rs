@@ -3,7 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Destination, Snapshot};
+use super::{Destination, Route, Snapshot};
+use crate::middleware::rate_limit::RateLimit;
 use crate::router::{HeaderMatch, QueryMatch, RouteMatch, ValueMatch};
 
 /// A route in short.
@@ -28,6 +29,55 @@ pub(crate) struct RouteSummary {
     pub(crate) auth: bool,
     pub(crate) cached: bool,
     pub(crate) preserve_host: bool,
+}
+
+/// A rate limit in short.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LimitSummary {
+    pub(crate) name: Box<str>,
+    /// Units in each window.
+    pub(crate) limit: u32,
+    /// Seconds.
+    pub(crate) window: f64,
+    /// Units that a request takes.
+    pub(crate) cost: u32,
+    /// What tells clients apart; nothing where they share it.
+    pub(crate) by: Vec<String>,
+    /// Networks that it does not hold for.
+    pub(crate) exempt: Vec<String>,
+    /// Whether it is only tried out.
+    pub(crate) shadow: bool,
+    /// `memory`, each gateway for itself, or `redis`, for all together.
+    pub(crate) store: &'static str,
+    pub(crate) routes: Vec<Box<str>>,
+}
+
+/// All rate limits, as they stand in the routes file.
+pub(crate) fn limit_summaries(snapshot: &Snapshot) -> Vec<LimitSummary> {
+    let limits = snapshot.rate_limits.all().iter().enumerate();
+    let summary = |(index, limit): (usize, &RateLimit)| LimitSummary {
+        name: limit.name.clone(),
+        limit: limit.policy.limit(),
+        window: limit.policy.window().as_secs_f64(),
+        cost: limit.cost,
+        by: limit.by.iter().map(ToString::to_string).collect(),
+        exempt: limit.exempt.iter().map(ToString::to_string).collect(),
+        shadow: limit.shadow,
+        store: if limit.shared.is_some() {
+            "redis"
+        } else {
+            "memory"
+        },
+        routes: routes_with(snapshot, index),
+    };
+    limits.map(summary).collect()
+}
+
+fn routes_with(snapshot: &Snapshot, limit: usize) -> Vec<Box<str>> {
+    let has = |route: &&Route| route.rate_limits.all().any(|it| it.limit == limit);
+    let routes = snapshot.routes.iter().filter(has);
+    routes.map(|route| route.name.clone()).collect()
 }
 
 /// All routes, in the order in which they are matched.

@@ -10,6 +10,7 @@
 
 mod by;
 mod exemplar;
+mod failures;
 pub(crate) mod histogram;
 mod process;
 mod reload;
@@ -19,6 +20,7 @@ mod shards;
 mod upstream;
 
 pub(crate) use exemplar::TraceId;
+pub(crate) use failures::{FailedRequest, Failure, Failures};
 pub(crate) use histogram::{BOUNDS, Totals};
 pub(crate) use process::{LookedUp, Lookups, ProcessCounts, Protocol};
 pub(crate) use reload::ReloadStatus;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::by::By;
+use super::failures::Failures;
 use super::reload::ReloadStatus;
 use super::shards::{Level, Shards};
 
@@ -13,6 +14,8 @@ pub(crate) struct ProcessCounts {
     pub(crate) workers: Shards<WorkerShard>,
     pub(crate) lookups: Arc<Lookups>,
     pub(crate) reload: ReloadStatus,
+    /// Kept whether or not anything is counted.
+    pub(crate) failures: Arc<Failures>,
 }
 
 /// What one worker counts.
@@ -65,6 +68,7 @@ impl ProcessCounts {
             workers: Shards::new(workers),
             lookups: Arc::default(),
             reload: ReloadStatus::default(),
+            failures: Arc::default(),
         }
     }
 

@@ -212,7 +212,7 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         let current = Arc::clone(&snapshot);
         let metrics = settings.enable_metrics.then(|| Metrics {
             current: Box::new(move || Arc::clone(&current)),
-            process: counts,
+            process: Arc::clone(&counts),
             store: store_health,
             cache: cache.as_ref().map(|(cache, _)| cache.clone()),
             tiers: cache.as_ref().and_then(|(_, tiers)| tiers.clone()),
@@ -224,6 +224,7 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
             cache: cache.as_ref().map(|(cache, _)| cache.clone()),
             tiers: cache.as_ref().and_then(|(_, tiers)| tiers.clone()),
             process: Process { failed_upgrades },
+            counts,
         };
         let phase = phase.subscribe();
         tokio::spawn(admin::serve(listener, phase, metrics, control, token));

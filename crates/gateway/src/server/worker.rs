@@ -128,7 +128,11 @@ fn local_runtime() -> io::Result<LocalRuntime> {
 impl Worker {
     /// Serves until told to stop, and hands over the last log lines.
     fn run(mut self, runtime: LocalRuntime) {
-        let access_log = Rc::new(AccessLog::new(self.sink.take(), self.style));
+        let access_log = Rc::new(AccessLog::new(
+            self.sink.take(),
+            self.style,
+            Arc::clone(&self.counts.failures),
+        ));
         let TracingSettings { sampler, trust, .. } = self.settings.tracing;
         let tracer = self.spans.take();
         let tracer = tracer.map(|queue| Rc::new(Tracer::new(sampler, trust, queue)));

@@ -17,7 +17,7 @@ use super::AccessLog;
 use crate::auth::Identity;
 use crate::caching::Report;
 use crate::config::Snapshot;
-use crate::counters::{Direction, RouteShard, TraceId};
+use crate::counters::{Direction, Failure, RouteShard, TraceId};
 use crate::error::ErrorCode;
 use crate::middleware::size_limit::Oversized;
 use crate::proxy::Holds;
@@ -379,6 +379,25 @@ impl Entry {
         }
         if self.shadowed.is_some() {
             counts.shadowed.increment(ErrorCode::RateLimited as usize);
+        }
+    }
+
+    /// Whether something other than the client is to blame for what has come of the request.
+    pub(super) fn has_failed(&self) -> bool {
+        self.status >= 500 || self.error.is_some_and(|code| code.status() >= 500)
+    }
+
+    /// What is told of it when it has failed.
+    pub(super) fn failure<'a>(&'a self, endpoint: Option<&'a str>) -> Failure<'a> {
+        Failure {
+            request_id: self.request_id.as_bytes(),
+            method: self.method.as_ref().map(Method::as_str),
+            path: self.method.as_ref().map(|_| self.target.path()),
+            route: self.route_name(),
+            status: self.status,
+            error: self.error.map(ErrorCode::code),
+            endpoint,
+            time: self.total_time,
         }
     }
 

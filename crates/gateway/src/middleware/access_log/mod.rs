@@ -14,9 +14,12 @@ pub(crate) use format::Style;
 pub(crate) use sink::{Sink, SinkError, SinkHandle};
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+
+use crate::counters::Failures;
 
 /// A buffer of this many bytes is handed over at once.
 const FULL: usize = 32 * 1024;
@@ -34,15 +37,17 @@ pub(crate) struct AccessLog {
     buffer: RefCell<Vec<u8>>,
     /// The buffer has got its first line.
     begun: Notify,
+    failures: Arc<Failures>,
 }
 
 impl AccessLog {
-    pub(crate) fn new(sink: Option<SinkHandle>, style: Style) -> Self {
+    pub(crate) fn new(sink: Option<SinkHandle>, style: Style, failures: Arc<Failures>) -> Self {
         Self {
             sink,
             style,
             buffer: RefCell::default(),
             begun: Notify::new(),
+            failures,
         }
     }
 
@@ -64,6 +69,10 @@ impl AccessLog {
     }
 
     fn write(&self, entry: &Entry) {
+        if entry.has_failed() {
+            self.failures
+                .note(&entry.failure(entry.endpoint().as_deref()));
+        }
         if self.sink.is_none() {
             return;
         }

@@ -78,6 +78,14 @@ pub struct StagedLimits {
     pub once_known: Option<RouteLimits>,
 }
 
+impl StagedLimits {
+    /// Whenever they are counted.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &RouteLimit> {
+        let stages = self.on_arrival.iter().chain(&self.once_known);
+        stages.flat_map(|stage| &stage.limits)
+    }
+}
+
 /// The limits of one route.
 #[derive(Debug)]
 pub struct RouteLimits {

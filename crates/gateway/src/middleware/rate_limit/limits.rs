@@ -61,6 +61,11 @@ impl RateLimits {
         }
     }
 
+    /// All of them, by their indices.
+    pub(crate) fn all(&self) -> &[RateLimit] {
+        &self.limits
+    }
+
     /// The name of a limit.
     pub(crate) fn name(&self, limit: usize) -> Option<&str> {
         self.limits.get(limit).map(|limit| &*limit.name)

@@ -1,13 +1,20 @@
 //! What the gateway says about itself, on standard error. There is one for the whole process, as there is one standard
 //! error.
 
+mod recent;
+
+pub(crate) use recent::{RecentEvent, recent_events};
+
 use std::io::{IsTerminal, stderr};
 use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{Error, Handle};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, Settings, log_filter};
+use recent::Recent;
 
 /// Replaces the filter; none before the diagnostics have started.
 static FILTER: OnceLock<Box<dyn Filter>> = OnceLock::new();
@@ -49,7 +56,7 @@ pub(crate) fn start(settings: &Settings) {
             let subscriber = subscriber.json().with_env_filter(filter);
             let subscriber = subscriber.with_filter_reloading();
             let first = FILTER.set(Box::new(subscriber.reload_handle()));
-            subscriber.init();
+            subscriber.finish().with(Recent).init();
             first
         }
         LogFormat::Text => {
@@ -57,7 +64,7 @@ pub(crate) fn start(settings: &Settings) {
             let subscriber = subscriber.with_ansi(colours).with_target(false);
             let subscriber = subscriber.with_env_filter(filter).with_filter_reloading();
             let first = FILTER.set(Box::new(subscriber.reload_handle()));
-            subscriber.init();
+            subscriber.finish().with(Recent).init();
             first
         }
     };
