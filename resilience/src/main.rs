@@ -50,6 +50,12 @@ struct Arguments {
     /// Seconds that the full outage takes.
     #[arg(long, default_value_t = 30.0)]
     outage: f64,
+    /// WebSockets that are open while routes are replaced.
+    #[arg(long, default_value_t = 10_000)]
+    sockets: usize,
+    /// How often they are.
+    #[arg(long, default_value_t = 500)]
+    reloads: usize,
     /// How requests are balanced while one endpoint is slow.
     #[arg(long, default_value = "peakEwma")]
     balancing: String,
@@ -71,6 +77,8 @@ pub(crate) struct Plan {
     burst: usize,
     keep_alive: Duration,
     outage: Duration,
+    sockets: usize,
+    reloads: usize,
     balancing: String,
 }
 
@@ -107,6 +115,14 @@ impl TryFrom<&Arguments> for Plan {
             (1.0..=600.0).contains(&given.outage),
             "--outage is 1 to 600"
         );
+        ensure!(
+            (1..=25_000).contains(&given.sockets),
+            "--sockets is 1 to 25000: each is a connection, there and back"
+        );
+        ensure!(
+            (1..=10_000).contains(&given.reloads),
+            "--reloads is 1 to 10000"
+        );
         let gateway = std::fs::canonicalize(&given.gateway).with_context(|| {
             let path = given.gateway.display();
             format!("{path}: please run: cargo build --profile dist --bin api-gateway")
@@ -121,6 +137,8 @@ impl TryFrom<&Arguments> for Plan {
             burst: given.burst,
             keep_alive: seconds("keep-alive", given.keep_alive)?,
             outage: seconds("outage", given.outage)?,
+            sockets: given.sockets,
+            reloads: given.reloads,
             balancing: given.balancing.clone(),
         })
     }

@@ -25,7 +25,10 @@ async fn post(gateway: &Gateway, path: &str, body: &Value) -> Message {
 }
 
 /// Everything that is not for everybody.
-const GUARDED: [(&str, &str); 11] = [
+const GUARDED: [(&str, &str); 14] = [
+    ("GET", "/config/status"),
+    ("POST", "/config/reload"),
+    ("POST", "/config/rollback"),
     ("GET", "/routes"),
     ("GET", "/upstreams"),
     ("POST", "/upstreams/drain"),

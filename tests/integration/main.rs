@@ -34,6 +34,7 @@ mod proxying;
 mod rate_limit;
 mod rate_limit_redis;
 mod rate_limit_script;
+mod reload;
 mod routing;
 mod shutdown;
 mod streaming;

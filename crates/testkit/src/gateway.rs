@@ -84,6 +84,12 @@ impl GatewayBuilder {
         self
     }
 
+    /// The folder that will be its working directory.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// With this file in its working directory, or in a folder there.
     #[must_use]
     pub fn file(self, name: &str, content: &str) -> Self {
@@ -114,6 +120,13 @@ impl GatewayBuilder {
         std::fs::write(&path, text).expect("a file");
         self.command
             .stdin(std::fs::File::open(path).expect("a file"));
+        self
+    }
+
+    /// With standard input coming from there.
+    #[must_use]
+    pub fn stdin_from(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.command.stdin(stdin);
         self
     }
 
@@ -193,6 +206,19 @@ impl Gateway {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Puts this routes file in the place of the one that it was started with, as a whole.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn set_routes(&self, text: &str) {
+        let (new, path) = (
+            self.folder().join("routes.new"),
+            self.folder().join("routes.json"),
+        );
+        std::fs::write(&new, text).expect("a file");
+        std::fs::rename(new, path).expect("a file");
     }
 
     /// A new connection to it.

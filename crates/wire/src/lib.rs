@@ -14,15 +14,16 @@ pub mod client;
 pub mod head;
 pub mod server;
 pub mod tunnel;
-pub mod websocket;
 
 mod batch;
 mod body;
 mod date;
 mod deadline;
 mod decoder;
+mod farewell;
 mod io;
 mod read_buffer;
+mod websocket;
 mod write_queue;
 
 pub use body::{Body, BodyError};

@@ -8,9 +8,11 @@ use bytes::{Buf, BytesMut};
 
 use crate::client::Held;
 use crate::deadline::Deadline;
+use crate::farewell::Farewell;
 use crate::io::Io;
 use crate::read_buffer::ReadBuffer;
 use crate::server::Exchange;
+use crate::websocket::Frames;
 
 /// A backend connection that has switched protocols.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub enum TunnelEnd {
     BrokenDown,
     /// Nothing went either way for too long.
     Idle,
+    /// Its exchange was to end.
+    Ended,
 }
 
 /// One end of a tunnel.
@@ -55,11 +59,22 @@ pub enum TunnelSide {
     Backend,
 }
 
+/// What has passed through a tunnel in one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passed {
+    /// As many bytes.
+    pub bytes: u64,
+    /// As many messages have begun their last frame.
+    pub messages: u64,
+}
+
 /// One direction of a tunnel.
 #[derive(Debug, Default)]
 struct Direction {
     state: State,
     moved: u64,
+    /// Where its WebSocket is.
+    frames: Frames,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -78,7 +93,7 @@ impl Direction {
         from: &mut Io,
         buffer: &mut ReadBuffer,
         to: &mut Io,
-        mut passed: impl FnMut(&[u8]),
+        mut passed: impl FnMut(Passed),
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
@@ -88,7 +103,11 @@ impl Direction {
                 if written == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
-                passed(buffer.bytes().get(..written).unwrap_or_default());
+                let moved = buffer.bytes().get(..written).unwrap_or_default();
+                passed(Passed {
+                    bytes: written as u64,
+                    messages: self.frames.pass(moved),
+                });
                 buffer.bytes().advance(written);
                 self.moved += written as u64;
             }
@@ -149,14 +168,14 @@ impl Tunnel {
             client,
             read,
             &mut backend.io,
-            |bytes| record.passed(TunnelSide::Client, bytes),
+            |passed| record.passed(TunnelSide::Client, passed),
             context,
         );
         let down = self.down.poll(
             &mut backend.io,
             &mut backend.read,
             client,
-            |bytes| record.passed(TunnelSide::Backend, bytes),
+            |passed| record.passed(TunnelSide::Backend, passed),
             context,
         );
         match (up, down) {
@@ -173,6 +192,20 @@ impl Tunnel {
                 self.over(TunnelEnd::Idle)
             }
         }
+    }
+
+    /// What has become of it when its exchange was to end.
+    pub(crate) fn ended(&self) -> Tunnelled {
+        Tunnelled {
+            received: self.up.moved,
+            sent: self.down.moved,
+            end: TunnelEnd::Ended,
+        }
+    }
+
+    /// Takes leave of both sides.
+    pub(crate) fn into_farewell(self) -> Farewell {
+        Farewell::new(self.upgraded, self.up.frames, self.down.frames)
     }
 
     fn over(&self, end: TunnelEnd) -> Poll<Tunnelled> {

@@ -3,6 +3,7 @@
 mod keep_alive;
 mod killed;
 mod outage;
+mod reload;
 mod rolling;
 mod slow;
 mod storm;
@@ -29,6 +30,8 @@ pub(crate) enum Scenario {
     Outage,
     /// The gateway is upgraded while it serves.
     Upgrade,
+    /// Nothing does, but routes are replaced all the time; `scripts/reload` runs it.
+    Reload,
 }
 
 /// What was counted in a scenario.
@@ -60,6 +63,7 @@ impl Scenario {
             Self::Storm => storm::run(plan).await,
             Self::Outage => outage::run(plan).await,
             Self::Upgrade => upgrade::run(plan).await,
+            Self::Reload => reload::run(plan).await,
         }
     }
 }

@@ -5,7 +5,7 @@ mod api_keys_and_passwords;
 mod consumers_file;
 mod credential_places;
 mod documented_examples;
-mod fixtures;
+pub(crate) mod fixtures;
 mod forward_auth;
 mod forward_auth_memory;
 mod forwarded_claims;

@@ -90,6 +90,19 @@ async fn the_service_manager_is_told_when_requests_are_taken_and_when_the_end_be
         .await;
     assert_eq!(told(), "READY=1");
     assert_eq!(gateway.client().await.get("/").await.status(), 200);
+    // A manager that has asked for a reload waits for both, whatever comes of it.
+    for routes in [
+        everything_to(&backend.url()),
+        serde_json::json!({"routes": 1}),
+    ] {
+        gateway.set_routes(&routes.to_string());
+        gateway.signal("HUP").await;
+        let said = told();
+        let time = said.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+        assert!(time.is_some_and(|it| it.parse::<u64>().is_ok()), "{said}");
+        assert_eq!(told(), "READY=1");
+    }
+    assert_eq!(gateway.client().await.get("/").await.status(), 200);
     gateway.signal("TERM").await;
     assert_eq!(told(), "STOPPING=1");
     assert_eq!(gateway.exit().await.code(), Some(0));

@@ -40,7 +40,7 @@ pub(super) async fn answer(
         let gateway = Gateway {
             settings: &control.settings,
             snapshot: &control.snapshot(),
-            cache: control.cache.as_ref().map(|cache| (cache, now)),
+            cache: control.cache.get().map(|open| (&open.cache, now)),
             is_running: true,
         };
         runtime.block_on(explain(gateway, question))

@@ -7,13 +7,14 @@
 //! answer.rs     what is answered when something is refused
 //! health.rs     /healthz, /readyz
 //! process.rs    /process
-//! routes.rs, upstreams.rs, breakers.rs, limits.rs, purge.rs, explain.rs, errors.rs, log_level.rs   one resource each
+//! routes.rs, upstreams.rs, breakers.rs, limits.rs, purge.rs, explain.rs, config.rs, errors.rs, log_level.rs   one resource each
 //! openapi.rs    all of it as an OpenAPI document
 //! ```
 
 mod access;
 mod answer;
 mod breakers;
+mod config;
 mod errors;
 mod explain;
 mod health;
@@ -37,15 +38,15 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use cache::Cache;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::caching::{Purger, Tiers};
-use crate::config::{Settings, Snapshot};
+use crate::caching::SharedCache;
+use crate::config::{Live, Settings, Snapshot};
 use crate::counters::ProcessCounts;
 use crate::metrics::{Format, Metrics};
-use crate::server::Phase;
+use crate::server::{Phase, Reloader};
+pub(crate) use config::Rollback;
 pub use openapi::openapi;
 pub(crate) use token::{known as known_token, required as required_token};
 
@@ -56,11 +57,9 @@ const LONGEST: usize = 256 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Control {
     pub(crate) settings: Arc<Settings>,
-    pub(crate) snapshot: Arc<Snapshot>,
-    /// None where nothing is cached.
-    pub(crate) cache: Option<Cache>,
-    /// What lies behind that memory.
-    pub(crate) tiers: Option<Arc<Tiers>>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) reloader: Reloader,
+    pub(crate) cache: SharedCache,
     pub(crate) process: Process,
     pub(crate) counts: Arc<ProcessCounts>,
 }
@@ -68,7 +67,7 @@ pub(crate) struct Control {
 impl Control {
     /// What requests see now.
     fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshot)
+        self.live.snapshot()
     }
 }
 
@@ -105,9 +104,6 @@ pub(crate) async fn serve(
 
 /// What is not for everybody.
 fn guarded(control: Control, token: access::Token) -> Router {
-    let cache = control.cache.clone();
-    let tiers = control.tiers.clone();
-    let purger = cache.map(|cache| Purger::new(cache, tiers, control.snapshot()));
     Router::new()
         .route("/routes", get(routes::list))
         .route("/upstreams", get(upstreams::list))
@@ -117,8 +113,11 @@ fn guarded(control: Control, token: access::Token) -> Router {
         .route("/limits", get(limits::list))
         .route("/explain", post(explain::answer))
         .route("/errors", get(errors::list))
+        .route("/config/status", get(config::status))
+        .route("/config/reload", post(config::reload))
+        .route("/config/rollback", post(config::rollback))
+        .route("/cache/purge", post(purge::purge))
         .with_state(control)
-        .route("/cache/purge", post(purge::purge).with_state(purger))
         .route("/log-level", get(log_level::get).put(log_level::put))
         .layer(DefaultBodyLimit::max(LONGEST))
         .route_layer(from_fn_with_state(token, access::guard))

@@ -5,7 +5,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    breakers, errors, explain, health, limits, log_level, process, purge, routes, upstreams,
+    breakers, config, errors, explain, health, limits, log_level, process, purge, routes, upstreams,
 };
 
 /// What there is.
@@ -21,7 +21,8 @@ use super::{
     modifiers(&Token),
     paths(
         health::alive, health::ready, process::tell, routes::list, upstreams::list, upstreams::drain, upstreams::undrain,
-        breakers::list, breakers::force, limits::list, purge::purge, explain::answer, errors::list, log_level::get, log_level::put,
+        breakers::list, breakers::force, limits::list, purge::purge, explain::answer, config::status, config::reload,
+        config::rollback, errors::list, log_level::get, log_level::put,
     )
 )]
 struct Document;

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::Control;
 use super::answer::{Error, refused, rejected};
 use crate::caching::{PurgeRequest, Purger, Told};
 
@@ -24,19 +25,20 @@ pub(super) struct Purged {
 #[utoipa::path(post, path = "/cache/purge", tag = "cache", request_body = PurgeRequest, responses(
     (status = 200, body = Purged), (status = 400, body = Error), (status = 409, body = Error)))]
 pub(super) async fn purge(
-    State(purger): State<Option<Purger>>,
+    State(admin): State<Control>,
     body: Result<Json<PurgeRequest>, JsonRejection>,
 ) -> Response {
     let request = match body {
         Ok(Json(request)) => request,
         Err(rejection) => return rejected(&rejection),
     };
-    let Some(purger) = purger else {
+    let Some(cache) = admin.cache.get() else {
         return refused(
             StatusCode::CONFLICT,
             "nothing is cached: no route is \"cacheable\", or ENABLE_CACHING is false",
         );
     };
+    let purger = Purger::new(cache.clone(), admin.live);
     if let Err(error) = purger.purge(&request) {
         return refused(StatusCode::BAD_REQUEST, &error.to_string());
     }

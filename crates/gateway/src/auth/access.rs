@@ -69,6 +69,11 @@ impl Access {
         self.issuers.iter().find(|issuer| *issuer.issuer == *name)
     }
 
+    /// Whether tokens of this issuer are believed no more as they were checked, but perhaps as it is now.
+    pub(crate) fn has_replaced(&self, issuer: &Arc<Issuer>) -> bool {
+        !self.believes(issuer) && self.issuers.iter().any(|own| own.issuer == issuer.issuer)
+    }
+
     /// Whether tokens of that issuer are believed here.
     pub(crate) fn believes(&self, issuer: &Arc<Issuer>) -> bool {
         self.issuers.iter().any(|own| Arc::ptr_eq(own, issuer))

@@ -1,5 +1,6 @@
 //! Finding out who a request is from.
 
+use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -43,7 +44,7 @@ pub(crate) struct Authenticator {
     /// Who passes because a service that decides cannot be asked.
     nobody: Identity,
     /// For services that decide, where a route has one. Its connections are this worker's.
-    client: Option<reqwest::Client>,
+    client: OnceCell<reqwest::Client>,
 }
 
 /// A request that may not pass.
@@ -71,11 +72,17 @@ impl From<AuthError> for Denial {
 }
 
 impl Authenticator {
-    /// Asks services with `client`.
-    pub(crate) fn new(client: Option<reqwest::Client>) -> Self {
-        Self {
-            client,
-            ..Self::default()
+    /// Gets ready to ask services.
+    pub(crate) fn ask_services(&self) {
+        if self.client.get().is_some() {
+            return;
+        }
+        match crate::server::http_client() {
+            Ok(client) => {
+                self.client.get_or_init(|| client);
+            }
+            // Requests are refused as if the services did not answer.
+            Err(error) => tracing::error!(%error, "services that decide cannot be asked"),
         }
     }
 
@@ -176,6 +183,8 @@ impl Authenticator {
         let known = self
             .tokens
             .owner(token, |verified| is_current(verified, asked.now));
+        // Another configuration may have other keys for it.
+        let known = known.filter(|verified| !access.has_replaced(&verified.issuer));
         if let Some(verified) = known {
             if !access.believes(&verified.issuer) {
                 return Err(AuthError::Issuer);
@@ -219,7 +228,7 @@ impl Authenticator {
         forward: &ForwardAuth,
         asked: &Asked<'_>,
     ) -> Result<Option<Arc<Identity>>, Denial> {
-        let decided = match &self.client {
+        let decided = match self.client.get() {
             Some(client) => forward.decide(client, &self.decisions, asked).await,
             None => None,
         };

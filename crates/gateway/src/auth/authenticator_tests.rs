@@ -23,6 +23,7 @@ fn issuer(name: &str, secret: &[u8]) -> Arc<Issuer> {
         audiences: [].into(),
         leeway: 60.0,
         roles: "roles".into(),
+        made_of: [0; 32],
     })
 }
 
@@ -245,6 +246,7 @@ async fn the_algorithm_is_not_the_tokens_choice() {
             audiences: [].into(),
             leeway: 60.0,
             roles: "roles".into(),
+            made_of: [0; 32],
         })]
         .into(),
         ..access()

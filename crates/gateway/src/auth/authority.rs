@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::consumers::Consumers;
+use super::issuer::Issuer;
 use super::issuing::TokenIssuer;
 use super::remote_keys::RemoteKeys;
 
@@ -11,7 +12,10 @@ use super::remote_keys::RemoteKeys;
 pub(crate) struct Authority {
     /// Makes our own tokens.
     pub(crate) issuer: TokenIssuer,
-    pub(crate) consumers: Option<Arc<Consumers>>,
+    /// Those of the consumers file, and a digest of it.
+    pub(crate) consumers: Option<([u8; 32], Arc<Consumers>)>,
+    /// Whose tokens are believed.
+    pub(crate) issuers: Vec<Arc<Issuer>>,
     /// Keys that are to be kept fresh.
     pub(crate) remote_keys: Vec<Arc<RemoteKeys>>,
     /// The path of a route that gives tokens, where there is one.

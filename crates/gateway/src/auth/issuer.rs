@@ -22,6 +22,8 @@ pub(crate) struct Issuer {
     pub(crate) leeway: f64,
     /// Where its tokens say what roles somebody has.
     pub(crate) roles: ClaimPath,
+    /// A digest of all that it was made of.
+    pub(crate) made_of: [u8; 32],
 }
 
 /// The keys of an issuer.

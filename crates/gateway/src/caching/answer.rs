@@ -19,7 +19,7 @@ use super::report::{Outcome, Report};
 use super::route::RouteCache;
 use super::tiers::Tiers;
 use crate::auth::Identity;
-use crate::config::Route;
+use crate::config::{LocalRoute, View as Configuration};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::Entry;
 use crate::proxy::{self, Forwarded, Proxy, Routed};
@@ -30,6 +30,7 @@ pub(crate) struct Caching {
     pub(super) cache: cache::Cache,
     pub(super) tiers: Option<Arc<Tiers>>,
     pub(super) proxy: Rc<Proxy>,
+    configuration: Rc<Configuration>,
     pub(super) jobs: Jobs,
     /// The memory of the last key, for the next.
     spare: RefCell<Key>,
@@ -40,7 +41,7 @@ pub(super) struct Asker<'a> {
     pub(super) caching: &'a Rc<Caching>,
     pub(super) routed: &'a Routed<'a>,
     pub(super) identity: Option<&'a Arc<Identity>>,
-    pub(super) route: &'a Route,
+    pub(super) route: &'a Rc<LocalRoute>,
     pub(super) rules: &'a RouteCache,
     pub(super) policy: &'a Policy,
     pub(super) isolated: bool,
@@ -48,11 +49,17 @@ pub(super) struct Asker<'a> {
 }
 
 impl Caching {
-    pub(crate) fn new(cache: cache::Cache, tiers: Option<Arc<Tiers>>, proxy: &Rc<Proxy>) -> Self {
+    pub(crate) fn new(
+        cache: cache::Cache,
+        tiers: Option<Arc<Tiers>>,
+        proxy: &Rc<Proxy>,
+        configuration: &Rc<Configuration>,
+    ) -> Self {
         Self {
             cache,
             tiers,
             proxy: Rc::clone(proxy),
+            configuration: Rc::clone(configuration),
             jobs: Jobs::default(),
             spare: RefCell::default(),
         }
@@ -60,20 +67,20 @@ impl Caching {
 
     /// Whether a request of `route` has anything to do with the cache: because its answers are cached, or because it may
     /// make what is cached invalid.
-    pub(crate) fn concerns(route: &Route, method: &Method) -> bool {
+    pub(crate) fn concerns(route: &LocalRoute, method: &Method) -> bool {
         route.cache.is_some() || !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
     }
 
     /// Answers a request from the cache, or sends it on and stores what comes back.
     pub(crate) async fn answer(
         self: &Rc<Self>,
+        route: &Rc<LocalRoute>,
         routed: &Routed<'_>,
         identity: Option<&Arc<Identity>>,
         body: Body,
         time: Now,
         entry: &mut Entry,
     ) -> Result<Response<Body>, Refusal> {
-        let route = &self.proxy.snapshot.routes[routed.route];
         let is_tunnel = routed.client.upgrades() || routed.head.method == Method::CONNECT;
         let Some(rules) = route.cache.as_ref().filter(|_| !is_tunnel) else {
             return Box::pin(self.pass(routed, route, body, entry)).await;
@@ -99,7 +106,7 @@ impl Caching {
     async fn pass(
         &self,
         routed: &Routed<'_>,
-        route: &Route,
+        route: &LocalRoute,
         body: Body,
         entry: &mut Entry,
     ) -> Result<Response<Body>, Refusal> {
@@ -116,7 +123,8 @@ impl Caching {
         }
         let target = view.target(routed);
         let headers = forwarded.answer.headers();
-        for recipe in &self.proxy.snapshot.cache_recipes {
+        // Of the present configuration: what is stored from now on is stored by that.
+        for recipe in &self.configuration.local().snapshot.cache_recipes {
             self.cache
                 .answered_unsafe(recipe, method, &target, status, headers);
         }
@@ -186,7 +194,7 @@ impl Asker<'_> {
             Looked::Going(going) => Box::pin(self.go(*going, body, entry)).await,
         };
         report.x_cache = self.rules.x_cache;
-        if let Some(counts) = self.route.counts.own() {
+        if let Some(counts) = self.route.state.counts.own() {
             counts.cache.increment(report.outcome as usize);
         }
         entry.set_cache(report);

@@ -146,7 +146,7 @@ pub(super) fn write_key(
     }
     let mut parts: Vec<(&str, Cow<'_, [u8]>)> = vec![(of_route.0, of_route.1.into())];
     if is_split {
-        parts.push(("upstream", routed.upstream.to_be_bytes().to_vec().into()));
+        parts.push(("upstream", routed.upstream.name.as_bytes().into()));
     }
     if is_forwarded && let Some(host) = headers.get(HOST) {
         parts.push(("host", host.as_bytes().into()));

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cache::{CacheStatus, Followed, Follower, Forward, Hit, Joined, Key, Leader, Stale, Ticket};
@@ -112,8 +113,8 @@ impl Asker<'_> {
             caching: Rc::clone(self.caching),
             head,
             path: routed.path.into(),
-            route: routed.route,
-            upstream: routed.upstream,
+            route: Rc::clone(self.route),
+            upstream: Arc::clone(routed.upstream),
             identity: self.identity.cloned(),
             side: routed.side.clone(),
             client,

@@ -28,11 +28,12 @@ use super::query::Question;
 use super::report::{Loudness, Report};
 use super::route::RouteCache;
 use crate::auth::Identity;
-use crate::config::Route;
+use crate::config::{LocalRoute, Route};
 use crate::error::Refusal;
 use crate::middleware::access_log::{Entry, UpstreamFacts};
 use crate::proxy::{ClientSide, Holds, Routed};
 use crate::trace::Trace;
+use crate::upstream::Upstream;
 
 /// Errands of one worker that may be under way.
 const MOST: usize = 4096;
@@ -94,8 +95,8 @@ pub(super) struct Job {
     pub(super) caching: Rc<Caching>,
     pub(super) head: request::Parts,
     pub(super) path: Box<str>,
-    pub(super) route: usize,
-    pub(super) upstream: usize,
+    pub(super) route: Rc<LocalRoute>,
+    pub(super) upstream: Arc<Upstream>,
     pub(super) identity: Option<Arc<Identity>>,
     pub(super) side: ClientSide,
     pub(super) client: Client,
@@ -126,10 +127,7 @@ impl Job {
     /// Fetches, tells the client, and stores what has come.
     pub(super) async fn run(self, leader: Option<Leader>, tell: Option<oneshot::Sender<Told>>) {
         let caching = &self.caching;
-        let snapshot = &caching.proxy.snapshot;
-        let Some(route) = snapshot.routes.get(self.route) else {
-            return;
-        };
+        let route = &*self.route;
         let Some(rules) = &route.cache else {
             return;
         };
@@ -137,8 +135,8 @@ impl Job {
         let routed = Routed {
             head: &self.head,
             path: &self.path,
-            route: self.route,
-            upstream: self.upstream,
+            route,
+            upstream: &self.upstream,
             identity: self.identity.as_deref(),
             side: &self.side,
             client: &self.client,
@@ -168,7 +166,7 @@ impl Job {
             self.request_id.clone(),
             self.address,
             &self.head,
-            snapshot,
+            &route.ongoing,
         );
         entry.set_trace(self.trace.clone());
         let Fetched {
@@ -225,7 +223,7 @@ impl Job {
 
 impl Job {
     fn tell_failure(&self, route: &Route, rules: &RouteCache, cause: Cause) {
-        if let Some(counts) = route.counts.own() {
+        if let Some(counts) = route.state.counts.own() {
             counts.failed_validations.increment();
         }
         let route = &*route.name;

@@ -48,3 +48,16 @@ pub(crate) use report::{LastTold, Outcome, Report};
 pub(crate) use route::RouteCache;
 pub(crate) use tiers::TierError;
 pub(crate) use tiers::{Answer, Tier, Tiers, Told, Write};
+
+use std::sync::{Arc, OnceLock};
+
+/// The cache of all workers.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenCache {
+    pub(crate) cache: cache::Cache,
+    /// What is behind its memory.
+    pub(crate) tiers: Option<Arc<Tiers>>,
+}
+
+/// The cache, as soon as a route is cached.
+pub(crate) type SharedCache = Arc<OnceLock<OpenCache>>;

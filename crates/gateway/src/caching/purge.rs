@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use cache::{Cache, Manner, Purge, Target};
+use cache::{Manner, Purge, Target};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::tiers::{Tiers, Told};
-use crate::config::Snapshot;
+use super::OpenCache;
+use super::tiers::Told;
+use crate::config::Live;
 use crate::router::path;
 
 /// What is asked for: one of the four, hard unless it is said otherwise.
@@ -48,9 +49,8 @@ pub(crate) enum PurgeError {
 /// Purges what the routes have cached.
 #[derive(Debug, Clone)]
 pub(crate) struct Purger {
-    cache: Cache,
-    tiers: Option<Arc<Tiers>>,
-    snapshot: Arc<Snapshot>,
+    open: OpenCache,
+    live: Arc<Live>,
 }
 
 /// A URL without its scheme.
@@ -63,17 +63,13 @@ struct Location<'a> {
 const SCHEMES: [(&str, &str); 2] = [("http", ":80"), ("https", ":443")];
 
 impl Purger {
-    pub(crate) fn new(cache: Cache, tiers: Option<Arc<Tiers>>, snapshot: Arc<Snapshot>) -> Self {
-        Self {
-            cache,
-            tiers,
-            snapshot,
-        }
+    pub(crate) fn new(open: OpenCache, live: Arc<Live>) -> Self {
+        Self { open, live }
     }
 
     /// Waits until what has been purged holds after a restart and at other gateways too, for a second at most.
     pub(crate) async fn settle(&self) -> Told {
-        match &self.tiers {
+        match &self.open.tiers {
             Some(tiers) => tiers.settle().await,
             None => Told::Nobody,
         }
@@ -94,11 +90,11 @@ impl Purger {
             (None, Some(prefix), None, false) => self.purge_prefix(prefix, manner),
             (None, None, Some(tag), false) if tag.is_empty() => Err(PurgeError::EmptyTag),
             (None, None, Some(tag), false) => {
-                self.cache.purge(&Purge::Tag(tag), manner);
+                self.open.cache.purge(&Purge::Tag(tag), manner);
                 Ok(())
             }
             (None, None, None, true) => {
-                self.cache.purge(&Purge::Everything, manner);
+                self.open.cache.purge(&Purge::Everything, manner);
                 Ok(())
             }
             _ => Err(PurgeError::Ambiguous),
@@ -107,7 +103,7 @@ impl Purger {
 
     /// Gives back the memory of what is gone. It looks at all that is stored.
     pub(crate) fn sweep(&self) {
-        self.cache.sweep();
+        self.open.cache.sweep();
     }
 
     fn purge_url(&self, url: &str, manner: Manner) -> Result<(), PurgeError> {
@@ -118,6 +114,7 @@ impl Purger {
             None => (location.path_and_query, None),
         };
         let path = path::normalise(path).map_err(|_| not_a_url())?;
+        let snapshot = self.live.snapshot();
         for (scheme, port) in SCHEMES {
             let target = Target {
                 scheme,
@@ -125,8 +122,10 @@ impl Purger {
                 path: &path,
                 query,
             };
-            for recipe in &self.snapshot.cache_recipes {
-                self.cache.purge(&Purge::Url(&recipe.url(&target)), manner);
+            for recipe in &snapshot.cache_recipes {
+                self.open
+                    .cache
+                    .purge(&Purge::Url(&recipe.url(&target)), manner);
             }
         }
         Ok(())
@@ -141,7 +140,7 @@ impl Purger {
                 host: location.host.strip_suffix(port).unwrap_or(location.host),
                 path_and_query: location.path_and_query,
             };
-            self.cache.purge(&purge, manner);
+            self.open.cache.purge(&purge, manner);
         }
         Ok(())
     }

@@ -7,7 +7,9 @@ use crate::config::{Loaded, Settings};
 
 /// Says that all is well, and what could be better; the errors of [`load`] say what is not.
 pub(super) fn check(settings: &Settings) -> Result<(), CliError> {
-    let Loaded { snapshot, warnings } = load(settings)?;
+    let Loaded {
+        snapshot, warnings, ..
+    } = load(settings)?;
     for warning in &warnings {
         complain(&format_args!("warning: {warning}"));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{CliError, load, routes};
-use crate::config::{Loaded, Settings};
+use crate::config::Settings;
 use crate::demo;
 use crate::diagnostics;
 use crate::server;
@@ -28,17 +28,17 @@ pub(super) fn demo(settings: Settings, matches: &ArgMatches) -> Result<(), CliEr
     if matches.get_flag("backends") {
         return backends(&settings);
     }
-    let Loaded { snapshot, warnings } = load(&settings)?;
+    let loaded = load(&settings)?;
     diagnostics::start(&settings);
-    for warning in &warnings {
+    for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let runtime = server::control_runtime()?;
     runtime.block_on(async {
         demo::start(Ipv4Addr::LOCALHOST.into()).await?;
-        show(&routes::table(&snapshot));
-        show(&demo::banner(&settings, &snapshot.authority.issuer));
-        Ok(server::run_on(Arc::new(settings), Arc::new(snapshot)).await?)
+        show(&routes::table(&loaded.snapshot));
+        show(&demo::banner(&settings, &loaded.snapshot.authority.issuer));
+        Ok(server::run_on(Arc::new(settings), loaded).await?)
     })
 }
 

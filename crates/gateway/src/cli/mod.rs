@@ -3,6 +3,7 @@
 mod admin;
 mod cache;
 mod check;
+mod config;
 mod dashboards;
 mod demo;
 mod explain;
@@ -89,6 +90,7 @@ fn dispatch(matches: &ArgMatches) -> Result<(), CliError> {
             Some((_, matches)) => cache::purge(&settings(matches)?, matches),
             None => Ok(()),
         },
+        Some(("config", matches)) => config::config(&settings(matches)?, matches),
         Some(("explain", matches)) => explain::explained(settings(matches)?, matches),
         Some(("dashboards", matches)) => dashboards::dashboards(&settings(matches)?, matches),
         Some(("check", matches)) => check::check(&settings(matches)?),
@@ -118,6 +120,7 @@ fn command() -> Command {
         .subcommand(token::command())
         .subcommand(key::command())
         .subcommand(cache::command())
+        .subcommand(config::command())
         .subcommand(subcommand("upgrade", "Have the gateway at ADMIN_ADDR replaced by the program as it is now, without losing a request"))
         .subcommand(subcommand("hash", "Print the hash of the password on standard input, for CONSUMERS_FILE"))
         .subcommand(demo::command())

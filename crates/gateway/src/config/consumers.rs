@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use schemars::JsonSchema;
@@ -9,6 +10,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, Step};
+use super::routes::Sources;
+use super::source_files::{Digest, SourceFiles, digest};
 use super::structure::Structure;
 use super::{Finding, Settings, schema};
 use crate::auth::{Consumer, ConsumerKey, Consumers, KeyHasher, check_scope};
@@ -96,15 +99,22 @@ pub fn consumers_schema() -> String {
     schema::text(&schema::of::<ConsumersFile>())
 }
 
-/// Reads and checks the consumers file, where there is one.
+/// Reads and checks the consumers file, where there is one. With those in it comes a digest of the file.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(super) fn load(settings: &Settings) -> Result<Option<Consumers>, Vec<Finding>> {
+pub(super) fn load(
+    settings: &Settings,
+    Sources { carried, files }: Sources<'_>,
+) -> Result<Option<(Digest, Arc<Consumers>)>, Vec<Finding>> {
     let Some(path) = &settings.consumers_file else {
         return Ok(None);
     };
-    let text = read(path).map_err(|finding| vec![finding])?;
+    let text = read(path, files).map_err(|finding| vec![finding])?;
+    let content = digest(text.as_bytes());
+    if let Some(known) = carried.consumers(&content) {
+        return Ok(Some((content, known)));
+    }
     let file = path.display().to_string();
     let document = Document::parse(&file, &text).map_err(|finding| vec![finding])?;
     let schema = schema::of::<ConsumersFile>();
@@ -140,14 +150,12 @@ pub(super) fn load(settings: &Settings) -> Result<Option<Consumers>, Vec<Finding
         return Err(findings);
     }
     let secret = secret.map_or("", |secret| secret.expose());
-    Ok(Some(Consumers::new(
-        consumers,
-        KeyHasher::new(secret.as_bytes()),
-    )))
+    let consumers = Consumers::new(consumers, KeyHasher::new(secret.as_bytes()));
+    Ok(Some((content, Arc::new(consumers))))
 }
 
-fn read(path: &Path) -> Result<String, Finding> {
-    std::fs::read_to_string(path).map_err(|error| Finding {
+fn read(path: &Path, files: &SourceFiles) -> Result<String, Finding> {
+    files.read_text(path).map_err(|error| Finding {
         file: path.display().to_string(),
         position: None,
         message: format!("CONSUMERS_FILE cannot be read: {error}"),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::Sources;
+use crate::config::{Carried, Sources};
 
 /// What is wrong with a consumers file, each with its place.
 fn mistakes(text: &str, secret: Option<&str>) -> Vec<String> {
@@ -11,7 +11,11 @@ fn mistakes(text: &str, secret: Option<&str>) -> Vec<String> {
         _ => None,
     };
     let sources = Sources::gather(Path::new("/nowhere/.env"), environment, |_| None).unwrap();
-    let result = load(&Settings::read(&sources).unwrap());
+    let made_of = super::Sources {
+        carried: &Carried::default(),
+        files: &SourceFiles::new(crate::config::source_files::Reading::AtStart),
+    };
+    let result = load(&Settings::read(&sources).unwrap(), made_of);
     std::fs::remove_file(&path).unwrap();
     let findings = result.err().unwrap_or_default();
     findings

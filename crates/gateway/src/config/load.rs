@@ -1,11 +1,12 @@
 //! From settings to a snapshot.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
 
 use super::document::Document;
 use super::finding::{ConfigErrors, Finding};
-use super::routes::{Compiled, Credentials, compile, default_route};
+use super::live::Carried;
+use super::routes::{Compiled, Credentials, Sources, compile, default_route};
+use super::source_files::{Fingerprint, Reading, SourceFiles};
 use super::{Settings, Snapshot, consumers};
 use crate::auth::{SigningKey, TokenIssuer};
 use crate::middleware::client_address::TrustedProxies;
@@ -17,6 +18,21 @@ pub struct Loaded {
     pub snapshot: Snapshot,
     /// What the author should know.
     pub warnings: Vec<Finding>,
+    /// The routes file; none where there is none.
+    pub(crate) text: Option<String>,
+    /// What has been read.
+    pub(crate) files: Fingerprint,
+}
+
+/// Where routes come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RoutesSource {
+    /// The routes file.
+    File,
+    /// The routes file, and where it is not there, a route that leads everything to the default backends.
+    FileOrDefault,
+    /// This, in its place.
+    Text(String),
 }
 
 /// Reads, checks and compiles the routes file that `settings` names. Where it is not there, and nobody has asked for
@@ -25,23 +41,86 @@ pub struct Loaded {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(settings: &Settings) -> Result<Loaded, ConfigErrors> {
+    let source = if settings.routes_config_path_is_given {
+        RoutesSource::File
+    } else {
+        RoutesSource::FileOrDefault
+    };
+    load_first(settings, &source)
+}
+
+/// The configuration of a start, with routes from `source`.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) fn load_first(
+    settings: &Settings,
+    source: &RoutesSource,
+) -> Result<Loaded, ConfigErrors> {
+    let files = SourceFiles::new(Reading::AtStart);
+    load_with(settings, source, &Carried::default(), &files).0
+}
+
+/// [`load`], where there is a configuration already, of which what is known is carried over. Also says what files were read,
+/// whether or not something is wrong with them.
+pub(crate) fn load_again(
+    settings: &Settings,
+    source: &RoutesSource,
+    carried: &Carried,
+) -> (Result<Loaded, ConfigErrors>, Fingerprint) {
+    let files = SourceFiles::new(Reading::Again);
+    load_with(settings, source, carried, &files)
+}
+
+fn load_with(
+    settings: &Settings,
+    source: &RoutesSource,
+    carried: &Carried,
+    files: &SourceFiles,
+) -> (Result<Loaded, ConfigErrors>, Fingerprint) {
+    let loaded = load_from(settings, source, Sources { carried, files });
+    let files = files.fingerprint();
+    let loaded = loaded.map(|loaded| Loaded {
+        files: files.clone(),
+        ..loaded
+    });
+    (loaded, files)
+}
+
+fn load_from(
+    settings: &Settings,
+    source: &RoutesSource,
+    sources: Sources<'_>,
+) -> Result<Loaded, ConfigErrors> {
     let file = settings.routes_config_path.display().to_string();
     let about_file = |message: String| Finding {
         file: file.clone(),
         position: None,
         message,
     };
-    let bytes = match std::fs::read(&settings.routes_config_path) {
+    let read = match source {
+        RoutesSource::File | RoutesSource::FileOrDefault => {
+            sources.files.read(&settings.routes_config_path)
+        }
+        RoutesSource::Text(text) => Ok(text.clone().into_bytes()),
+    };
+    let bytes = match read {
         Ok(bytes) => bytes,
         Err(error)
-            if error.kind() == ErrorKind::NotFound && !settings.routes_config_path_is_given =>
+            if error.kind() == ErrorKind::NotFound && *source == RoutesSource::FileOrDefault =>
         {
             let backends: Vec<String> = settings.backends.iter().map(ToString::to_string).collect();
             let message = format!("not there; everything goes to {}", backends.join(", "));
-            let snapshot = default_route(settings, credentials(settings)?).map_err(ConfigErrors)?;
+            let credentials = credentials(settings, sources)?;
+            let snapshot = default_route(settings, credentials, sources).map_err(ConfigErrors)?;
             let mut warnings = vec![about_file(message)];
             warnings.extend(doubtful(settings));
-            return Ok(Loaded { snapshot, warnings });
+            return Ok(Loaded {
+                snapshot,
+                warnings,
+                text: None,
+                files: Fingerprint::default(),
+            });
         }
         Err(error) => {
             return Err(ConfigErrors(vec![about_file(format!(
@@ -59,9 +138,20 @@ pub fn load(settings: &Settings) -> Result<Loaded, ConfigErrors> {
     let Compiled {
         snapshot,
         mut warnings,
-    } = compile(&document, settings, credentials(settings)?).map_err(ConfigErrors)?;
+    } = compile(
+        &document,
+        settings,
+        credentials(settings, sources)?,
+        sources,
+    )
+    .map_err(ConfigErrors)?;
     warnings.extend(doubtful(settings));
-    Ok(Loaded { snapshot, warnings })
+    Ok(Loaded {
+        snapshot,
+        warnings,
+        text: Some(text),
+        files: Fingerprint::default(),
+    })
 }
 
 /// Settings that are possible, and rarely meant.
@@ -92,12 +182,11 @@ fn doubtful(settings: &Settings) -> Vec<Finding> {
     warnings
 }
 
-fn credentials(settings: &Settings) -> Result<Credentials, ConfigErrors> {
+fn credentials(settings: &Settings, sources: Sources<'_>) -> Result<Credentials, ConfigErrors> {
     Ok(Credentials {
-        issuer: token_issuer(settings).map_err(|finding| ConfigErrors(vec![finding]))?,
-        consumers: consumers::load(settings)
-            .map_err(ConfigErrors)?
-            .map(Arc::new),
+        issuer: read_token_issuer(settings, sources.files)
+            .map_err(|finding| ConfigErrors(vec![finding]))?,
+        consumers: consumers::load(settings, sources).map_err(ConfigErrors)?,
     })
 }
 
@@ -106,6 +195,10 @@ fn credentials(settings: &Settings) -> Result<Credentials, ConfigErrors> {
 /// # Errors
 /// When the key cannot be used.
 pub(crate) fn token_issuer(settings: &Settings) -> Result<TokenIssuer, Finding> {
+    read_token_issuer(settings, &SourceFiles::new(Reading::AtStart))
+}
+
+fn read_token_issuer(settings: &Settings, files: &SourceFiles) -> Result<TokenIssuer, Finding> {
     let jwt = &settings.jwt;
     let key = match &jwt.signing_key {
         None => SigningKey::secret(jwt.secret.expose().as_bytes()),
@@ -115,7 +208,8 @@ pub(crate) fn token_issuer(settings: &Settings) -> Result<TokenIssuer, Finding> 
                 position: None,
                 message: format!("JWT_SIGNING_KEY {message}"),
             };
-            let text = std::fs::read_to_string(path)
+            let text = files
+                .read_text(path)
                 .map_err(|error| failed(format!("cannot be read: {error}")))?;
             SigningKey::from_pem(&text)
                 .map_err(|error| failed(format!("cannot be used: it is {error}")))?

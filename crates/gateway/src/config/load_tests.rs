@@ -572,14 +572,17 @@ fn a_route_and_an_endpoint_go_on_counting_in_the_next_configuration() {
         let counts = &before.upstreams[0].endpoints()[1].counts;
         counts.own().unwrap().picks.increment();
     }
-    let after = load_text(
+    let mut carried = Carried::default();
+    carried.take_over(&before, tokio::time::Instant::now());
+    let source = RoutesSource::Text(
         r#"{"routes": [
             {"name": "new", "path": "/b", "targetURL": "http://10.0.0.3"},
             {"name": "a", "path": "/a", "targets": ["http://10.0.0.2", "http://10.0.0.4"]}
-        ]}"#,
+        ]}"#
+        .to_owned(),
     );
-    let mut after = after.unwrap().snapshot;
-    after.carry_counts(&before);
+    let settings = Settings::read(&Sources::default()).unwrap();
+    let after = load_again(&settings, &source, &carried).0.unwrap().snapshot;
     let failed = |route| after.counts(route).unwrap().failed.get(0);
     assert_eq!([None, Some(0), Some(1)].map(failed), [1, 0, 1]);
     let of_a = after.upstreams.iter().position(|it| &*it.name == "a");

@@ -8,6 +8,8 @@ mod consumers;
 mod document;
 mod duration;
 mod finding;
+mod history;
+mod live;
 mod load;
 mod memory;
 mod network;
@@ -17,22 +19,27 @@ mod schema;
 mod settings;
 mod size;
 mod snapshot;
+mod source_files;
 mod structure;
 mod summary;
 
 pub use consumers::consumers_schema;
 pub(crate) use duration::parse as parse_duration;
 pub use finding::{ConfigErrors, Finding};
-pub(crate) use load::token_issuer;
+pub(crate) use history::{History, Kept, hash as history_hash};
+pub(crate) use live::{Carried, Live, Local, LocalRoute, Ongoing, View, Waiting};
 pub use load::{Loaded, load};
+pub(crate) use load::{RoutesSource, load_again, load_first, token_issuer};
 pub use reference::routes_reference;
 pub use routes::schema;
 pub(crate) use settings::log_filter;
 pub use settings::{
     AccessLog, AccessLogFormat, AdminToken, CacheTierSettings, DnsSettings, JwtSettings, Limits,
-    LogFormat, RedisServer, RedisSettings, SETTINGS, Secret, Setting, SettingError, Settings,
-    Sources, Timeouts, Topology, TracingSettings, UpstreamPool, env_example, reference,
+    LogFormat, RedisServer, RedisSettings, ReloadSettings, RollbackSettings, SETTINGS, Secret,
+    Setting, SettingError, Settings, Sources, Timeouts, Topology, TracingSettings, UpstreamPool,
+    env_example, reference,
 };
 pub use snapshot::{Destination, Policy, Route, Shadowed, Snapshot};
 pub(crate) use snapshot::{Fallback, FixedAnswer};
+pub(crate) use source_files::Fingerprint;
 pub(crate) use summary::{LimitSummary, RouteSummary, limit_summaries, summaries};

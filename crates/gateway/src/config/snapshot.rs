@@ -8,9 +8,11 @@ use cache::KeyRecipe;
 use circuit_breaker::adaptive::Priority;
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use super::live::{RouteState, UpstreamKey};
+use super::routes::UpstreamSpec;
 use crate::auth::{Access, Authority, ForwardedClaim, Hidden, Service};
 use crate::caching::RouteCache;
-use crate::counters::{RouteCounts, RouteShard};
+use crate::counters::RouteShard;
 use crate::middleware::compression::Compression;
 use crate::middleware::cors::Cors;
 use crate::middleware::ip_rules::IpRules;
@@ -18,7 +20,7 @@ use crate::middleware::rate_limit::{RateLimits, StagedLimits};
 use crate::middleware::underscores::alike;
 use crate::proxy::{Hedge, Mirror, Retry};
 use crate::router::Router;
-use crate::upstream::{Guard, Split, Upstream};
+use crate::upstream::{Guard, Peers, Split, Upstream};
 
 /// Everything that a routes file means, ready to serve.
 #[derive(Debug)]
@@ -26,45 +28,31 @@ pub struct Snapshot {
     /// Finds the route of a request; its answers are indices into `routes`.
     pub router: Router,
     /// The routes, in the order of the file.
-    pub routes: Box<[Route]>,
+    pub routes: Box<[Arc<Route>]>,
     /// The upstreams that routes point to. Routes with the same targets do not share one.
-    pub upstreams: Box<[Upstream]>,
+    pub upstreams: Box<[Arc<Upstream>]>,
+    /// What they were made of, in the same order.
+    pub(in crate::config) definitions: Box<[(UpstreamKey, UpstreamSpec)]>,
+    /// Whom connections are made to.
+    pub(in crate::config) peers: Arc<Peers>,
     /// By what routes make the keys of what they cache, each once; none where nothing is cached.
     pub(crate) cache_recipes: Box<[KeyRecipe]>,
     /// Bytes of the cache that are set aside for routes, by [`cache::Policy::share`] from 1 on.
     pub(crate) cache_shares: Box<[u64]>,
     /// All rate limits; routes have indices into them.
-    pub rate_limits: RateLimits,
-    /// What is counted of requests without a route.
-    pub(crate) unrouted: Arc<RouteCounts>,
+    pub rate_limits: Arc<RateLimits>,
+    /// What is known of requests without a route.
+    pub(crate) unrouted: Arc<RouteState>,
     /// Who makes tokens, who has credentials, and whose keys are fetched.
-    pub(crate) authority: Authority,
+    pub(crate) authority: Arc<Authority>,
 }
 
 impl Snapshot {
-    /// Goes on counting where `before` has stopped: for every route and upstream that it has under the same name. To be
-    /// called before anything is served.
-    pub fn carry_counts(&mut self, before: &Self) {
-        self.unrouted = Arc::clone(&before.unrouted);
-        for route in &mut self.routes {
-            let known = before.routes.iter().find(|known| known.name == route.name);
-            if let Some(known) = known {
-                route.counts = Arc::clone(&known.counts);
-            }
-        }
-        for upstream in &mut self.upstreams {
-            let known = before.upstreams.iter();
-            if let Some(known) = known.clone().find(|known| known.name == upstream.name) {
-                upstream.carry_counts(known);
-            }
-        }
-    }
-
     /// The counters for requests of a route, an index; none where nothing is counted.
     pub(crate) fn counts(&self, route: Option<usize>) -> Option<&RouteShard> {
         match route.and_then(|route| self.routes.get(route)) {
-            Some(route) => route.counts.own(),
-            None => self.unrouted.own(),
+            Some(route) => route.state.counts.own(),
+            None => self.unrouted.counts.own(),
         }
     }
 
@@ -84,8 +72,8 @@ impl Snapshot {
 /// Where the requests of a route go.
 #[derive(Debug)]
 pub enum Destination {
-    /// To an upstream: an index into [`Snapshot::upstreams`].
-    Upstream(usize),
+    /// To an upstream.
+    Upstream(Arc<Upstream>),
     /// To one of several upstreams.
     Split(Split),
     /// Nowhere: the gateway answers itself.
@@ -95,8 +83,8 @@ pub enum Destination {
 /// What stands in for an upstream that cannot be asked.
 #[derive(Debug)]
 pub(crate) enum Fallback {
-    /// Another upstream, an index.
-    Upstream(usize),
+    /// Another upstream.
+    Upstream(Arc<Upstream>),
     /// This answer.
     Answer(FixedAnswer),
     /// What is stored, however old.
@@ -182,8 +170,8 @@ pub struct Route {
     pub(crate) priority: Priority,
     /// What is only tried out.
     pub shadowed: Shadowed,
-    /// What is counted of its requests.
-    pub(crate) counts: Arc<RouteCounts>,
+    /// What is known of it, whatever it was like before.
+    pub(crate) state: Arc<RouteState>,
 }
 
 impl Route {

@@ -1,5 +1,7 @@
 //! What routes there are, for people.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -57,7 +59,7 @@ pub(crate) struct LimitSummary {
 pub(crate) fn limit_summaries(snapshot: &Snapshot) -> Vec<LimitSummary> {
     let limits = snapshot.rate_limits.all().iter().enumerate();
     let summary = |(index, limit): (usize, &RateLimit)| LimitSummary {
-        name: limit.name.clone(),
+        name: (&*limit.name).into(),
         limit: limit.policy.limit(),
         window: limit.policy.window().as_secs_f64(),
         cost: limit.cost,
@@ -75,7 +77,7 @@ pub(crate) fn limit_summaries(snapshot: &Snapshot) -> Vec<LimitSummary> {
 }
 
 fn routes_with(snapshot: &Snapshot, limit: usize) -> Vec<Box<str>> {
-    let has = |route: &&Route| route.rate_limits.all().any(|it| it.limit == limit);
+    let has = |route: &&Arc<Route>| route.rate_limits.all().any(|it| it.limit == limit);
     let routes = snapshot.routes.iter().filter(has);
     routes.map(|route| route.name.clone()).collect()
 }
@@ -95,7 +97,7 @@ fn summary(snapshot: &Snapshot, index: usize) -> RouteSummary {
         methods: matched.methods.iter().map(ToString::to_string).collect(),
         path: matched.path.to_string(),
         matchers: matchers(matched),
-        targets: targets(snapshot, &route.destination),
+        targets: targets(&route.destination),
         timeout: route.timeout.as_secs_f64(),
         strip_prefix: route.strip_prefix.clone(),
         auth: route.access.is_some(),
@@ -104,10 +106,10 @@ fn summary(snapshot: &Snapshot, index: usize) -> RouteSummary {
     }
 }
 
-fn targets(snapshot: &Snapshot, destination: &Destination) -> Vec<String> {
+fn targets(destination: &Destination) -> Vec<String> {
     match destination {
         Destination::Upstream(upstream) => {
-            let endpoints = snapshot.upstreams[*upstream].endpoints().iter();
+            let endpoints = upstream.endpoints().iter();
             endpoints
                 .map(|endpoint| endpoint.target.to_string())
                 .collect()
@@ -115,7 +117,7 @@ fn targets(snapshot: &Snapshot, destination: &Destination) -> Vec<String> {
         Destination::Split(split) => {
             let shares = split.shares.iter();
             let share = shares.map(|share| {
-                let name = &snapshot.upstreams[share.upstream].name;
+                let name = &share.upstream.name;
                 format!("{name}:{}", share.weight)
             });
             share.collect()

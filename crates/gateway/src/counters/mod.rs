@@ -23,7 +23,7 @@ pub(crate) use exemplar::TraceId;
 pub(crate) use failures::{FailedRequest, Failure, Failures};
 pub(crate) use histogram::{BOUNDS, Totals};
 pub(crate) use process::{LookedUp, Lookups, ProcessCounts, Protocol};
-pub(crate) use reload::ReloadStatus;
+pub(crate) use reload::{RESULTS as RELOAD_RESULTS, ReloadStatus};
 pub(crate) use responses::OTHER;
 pub(crate) use route::{
     AUTH_KINDS, AUTH_RESULTS, Again, AuthResult, CrossOrigin, Direction, Limited, RouteCounts,

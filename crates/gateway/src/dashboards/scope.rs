@@ -67,7 +67,7 @@ impl Scope {
 
 impl Feature {
     fn is_used(self, snapshot: &Snapshot) -> bool {
-        let a_route = |is: fn(&Route) -> bool| snapshot.routes.iter().any(is);
+        let a_route = |is: fn(&Route) -> bool| snapshot.routes.iter().any(|route| is(route));
         let upstreams = &snapshot.upstreams;
         match self {
             Self::Auth => a_route(|route| route.access.is_some()),

@@ -144,6 +144,9 @@ error_codes! {
     /// No endpoint of the upstream can be used.
     UpstreamUnavailable = "upstream-unavailable", 503, "destination_unavailable", "Upstream unavailable",
         "No part of the service behind this route can take requests.";
+    /// Its route was removed, and the time that was left is over.
+    RouteRemoved = "route-removed", 503, "proxy_configuration_error", "Route removed",
+        "The route is served no more.";
     /// The client wants an answer from the cache only, and there is none.
     NotCached = "not-cached", 504, "http_request_error", "Not cached",
         "The request is to be answered from the cache only, which has no answer for it.";

@@ -1,5 +1,7 @@
 //! What lies behind the chain: the cache, the breaker, the endpoint, and what is sent there.
 
+use std::sync::Arc;
+
 use http::header::EXPECT;
 use serde_json::{Value, json};
 use wire::server::Client;
@@ -12,19 +14,14 @@ use crate::upstream::{MemberStatus, Upstream, UpstreamStatus};
 
 impl Walk<'_> {
     /// Says what is done with a request that is let pass; what its backend gets, by lines.
-    pub(super) fn send(&mut self, route_index: usize, upstream_index: usize) -> Vec<String> {
-        let snapshot = self.gateway.snapshot;
-        let (route, upstream) = (
-            &snapshot.routes[route_index],
-            &snapshot.upstreams[upstream_index],
-        );
+    pub(super) fn send(&mut self, route: &Route, upstream: &Arc<Upstream>) -> Vec<String> {
         let identity = self.identity.clone();
         let client = Client::default();
         let routed = Routed {
             head: self.head,
             path: self.path,
-            route: route_index,
-            upstream: upstream_index,
+            route,
+            upstream,
             identity: identity.as_deref(),
             side: self.side,
             client: &client,
@@ -51,7 +48,7 @@ impl Walk<'_> {
             upgrades: asks_for_websocket(&self.head.headers),
             expects_continue: self.head.headers.contains_key(EXPECT),
         };
-        let head = head_for(snapshot, &routed, target, beside);
+        let head = head_for(&routed, target, beside);
         let text = String::from_utf8_lossy(&head);
         text.lines()
             .filter(|line| !line.is_empty())
@@ -126,7 +123,7 @@ impl Walk<'_> {
         let retry = route.retry.as_ref().map(|retry| json!(retry.attempts));
         let hedge = route.hedge.is_some().then_some(Value::Bool(true));
         let fallback = route.fallback.as_ref().map(|fallback| match fallback {
-            Fallback::Upstream(index) => json!(self.gateway.snapshot.upstreams[*index].name),
+            Fallback::Upstream(upstream) => json!(upstream.name),
             Fallback::Answer(answer) => json!(answer.status.as_u16()),
             Fallback::Stale => json!("stale"),
         });

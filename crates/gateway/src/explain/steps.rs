@@ -38,24 +38,22 @@ impl Walk<'_> {
                 );
                 Vec::new()
             }
-            Destination::Upstream(upstream) => self.send(index, *upstream),
+            Destination::Upstream(upstream) => self.send(route, upstream),
             Destination::Split(split) => {
                 let Some(upstream) = split.choose(&self.subject()) else {
                     return Vec::new();
                 };
                 let shares = split.shares.iter();
-                let shares = shares.map(|share| {
-                    let name = snapshot.upstreams[share.upstream].name.to_string();
-                    (name, Value::from(share.weight))
-                });
-                let name = &snapshot.upstreams[upstream].name;
+                let shares = shares
+                    .map(|share| (share.upstream.name.to_string(), Value::from(share.weight)));
+                let name = &upstream.name;
                 let says = match split.is_certain(&self.subject()) {
                     true => format!("goes to {name}"),
                     false => format!("goes to one of them by lot, this time to {name}"),
                 };
                 let shares = Value::Object(shares.collect());
                 self.say("split", says, &[("shares", shares)]);
-                self.send(index, upstream)
+                self.send(route, upstream)
             }
         }
     }
@@ -115,14 +113,15 @@ impl Walk<'_> {
             return;
         };
         let rate_limits = &self.gateway.snapshot.rate_limits;
-        let outlook = rate_limits.outlook(limits, &self.subject(), self.now);
+        let subject = self.subject();
+        let outlook = rate_limits.outlook(limits, &subject, self.now);
         let is_running = self.gateway.is_running;
         let said: Vec<_> = outlook
             .iter()
             .map(|(limit, room)| {
                 let by: Vec<String> = limit.by.iter().map(ToString::to_string).collect();
                 let settings = [
-                    ("name", json!(limit.name)),
+                    ("name", json!(&*limit.name)),
                     ("limit", json!(limit.policy.limit())),
                     ("window", json!(limit.policy.window().as_secs_f64())),
                     ("by", json!(by)),

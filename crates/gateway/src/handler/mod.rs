@@ -3,10 +3,14 @@
 //! One function, in the order in which users were promised things happen, each step a call into the part that owns
 //! it.
 
+mod answers;
 mod clock;
+mod equipment;
 mod steps;
 
+pub(crate) use answers::Answers;
 pub(crate) use clock::Clock;
+pub(crate) use equipment::Equipment;
 pub use steps::Steps;
 
 use std::net::IpAddr;
@@ -22,14 +26,14 @@ use wire::Body;
 use wire::head::HeadError;
 use wire::server::Client;
 
-use crate::auth::{Asked, Authenticator, Identity, Service, Subject};
+use crate::auth::{Asked, Authenticator, Authority, Identity, Service, Subject};
 use crate::caching::{Caching, Now};
-use crate::config::{Destination, Policy, Route, Settings, Snapshot};
+use crate::config::{Destination, Local, LocalRoute, Policy, Route, Settings, Snapshot, View};
 use crate::counters::{AuthResult, CrossOrigin, Limited, ProcessCounts};
 use crate::error::{ErrorCode, Refusal};
 use crate::middleware::access_log::{AccessLog, Entry, Exchange};
-use crate::middleware::cors::{Cors, Preflight};
-use crate::middleware::rate_limit::{RouteLimits, Store, Verdict};
+use crate::middleware::cors::Preflight;
+use crate::middleware::rate_limit::{RouteLimits, Verdict};
 use crate::middleware::{client_address, panics, request_id, security_headers, size_limit};
 use crate::proxy::{self, ClientSide, Forwarded, Proxy, Routed};
 use crate::router::{Criteria, Found, Router, path};
@@ -39,18 +43,19 @@ use crate::trace::{Trace, Tracer};
 #[derive(Debug)]
 pub(crate) struct Handler {
     pub(crate) settings: Arc<Settings>,
-    pub(crate) snapshot: Arc<Snapshot>,
+    /// The configuration, which may be replaced between any two requests.
+    pub(crate) configuration: Rc<View>,
     pub(crate) authenticator: Authenticator,
     pub(crate) proxy: Rc<Proxy>,
-    /// None where no route is cached.
-    pub(crate) caching: Option<Rc<Caching>>,
-    /// None where no limit is counted in Redis.
-    pub(crate) store: Option<Rc<Store>>,
+    /// What only some configurations need.
+    pub(crate) equipment: Equipment,
     pub(crate) access_log: Rc<AccessLog>,
     pub(crate) counts: Arc<ProcessCounts>,
     /// None where nothing is traced.
     pub(crate) tracer: Option<Rc<Tracer>>,
     pub(crate) clock: Clock,
+    /// Where somebody wants to know how many requests fail: of all workers, and the place of this one.
+    pub(crate) answers: Option<(Arc<[Answers]>, usize)>,
 }
 
 /// A request as it has come in, less its body.
@@ -93,7 +98,8 @@ impl Handler {
             Some(tracer) => Some(tracer.begin(&mut head.headers, side.trusted, started)),
             None => Trace::passing(&head.headers),
         };
-        let mut entry = Entry::begin(started, request_id, address, &head, &self.snapshot);
+        let local = self.local();
+        let mut entry = Entry::begin(started, request_id, address, &head, &local.unrouted);
         entry.set_trace(trace);
         let mut exchange = Exchange::new(&self.access_log, entry);
         let arrival = Arrival {
@@ -108,7 +114,7 @@ impl Handler {
         let result = {
             let answer = pin!(async {
                 acceptable?;
-                self.answer(&arrival, body, exchange.entry(), &mut verdict)
+                self.answer(local, &arrival, body, exchange.entry(), &mut verdict)
                     .await
             });
             panics::caught(answer)
@@ -116,8 +122,13 @@ impl Handler {
                 .unwrap_or_else(|_| Err(ErrorCode::InternalError.into()))
         };
         let mut response = conclude(result, exchange.entry());
+        if let Some((answers, worker)) = &self.answers
+            && let Some(answers) = answers.get(*worker)
+        {
+            answers.count(response.status().as_u16());
+        }
         let route = exchange.entry().route();
-        if let Some(compression) = route.and_then(|route| self.snapshot.routes[route].compression) {
+        if let Some(compression) = route.and_then(|route| route.compression) {
             response = compression.apply(&head.method, &head.headers, response);
         }
         verdict.decorate(response.headers_mut());
@@ -125,6 +136,7 @@ impl Handler {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             exchange.entry().become_websocket();
         }
+        exchange.entry().let_go_of_route();
         (response, exchange)
     }
 
@@ -140,13 +152,20 @@ impl Handler {
             &http::HeaderMap::new(),
             self.clock.unix_milliseconds(started),
         );
-        let entry = Entry::unreadable(started, request_id, side.peer, version, &self.snapshot);
+        let entry = Entry::unreadable(
+            started,
+            request_id,
+            side.peer,
+            version,
+            &self.local().unrouted,
+        );
         let mut exchange = Exchange::new(&self.access_log, entry);
         (conclude(Err(error.into()), exchange.entry()), exchange)
     }
 
     async fn answer(
         &self,
+        local: Rc<Local>,
         arrival: &Arrival<'_>,
         body: Body,
         entry: &mut Entry,
@@ -161,17 +180,17 @@ impl Handler {
         })?;
         let criteria = Criteria::of(head, &path);
         if let Some(preflight) = Preflight::of(head) {
-            let Announced { route, answer } = announced(&self.snapshot, &preflight, &criteria);
+            let Announced { route, answer } = announced(&local.snapshot, &preflight, &criteria);
             if let Some(route) = route {
-                entry.set_route(route);
+                entry.set_route(local.route(route));
             }
             if let Some(answer) = answer {
                 return answer;
             }
         }
-        let index = find_route(&self.snapshot.router, &criteria)?;
-        let route = &self.snapshot.routes[index];
-        entry.set_route(index);
+        let route = Rc::clone(local.route(find_route(&local.snapshot.router, &criteria)?));
+        let route = &route;
+        entry.set_route(route);
         if let Some(rules) = &route.ip {
             let checked = rules.check(arrival.address);
             enforce(
@@ -182,29 +201,36 @@ impl Handler {
             )?;
         }
         let limits = &route.rate_limits;
-        self.count(&limits.on_arrival, arrival, &path, entry, verdict)
+        let authority = match &route.destination {
+            Destination::Service(_) => Some(Arc::clone(&local.snapshot.authority)),
+            Destination::Upstream(_) | Destination::Split(_) => None,
+        };
+        // Nobody who waits keeps a configuration that has been replaced.
+        drop(local);
+        self.count(route, &limits.on_arrival, arrival, &path, entry, verdict)
             .await?;
         let body = limit_size(route, entry, body)?;
         let identity = self.authenticate(arrival, &path, route, entry).await;
         // Who is known counts, whether or not that is enough to pass.
         if identity.is_ok() || entry.identity().is_some() {
-            self.count(&limits.once_known, arrival, &path, entry, verdict)
+            self.count(route, &limits.once_known, arrival, &path, entry, verdict)
                 .await?;
         }
         let identity = identity?;
         let upstream = match &route.destination {
-            Destination::Upstream(upstream) => *upstream,
+            Destination::Upstream(upstream) => upstream,
             Destination::Split(split) => split
                 .choose(&arrival.subject(&path, identity.as_deref()))
                 .ok_or(ErrorCode::UpstreamUnavailable)?,
             Destination::Service(service) => {
-                return self.serve(*service, arrival, route, body).await;
+                let authority = authority.ok_or(ErrorCode::InternalError)?;
+                return self.serve(*service, &authority, arrival, route, body).await;
             }
         };
         let routed = Routed {
             head,
             path: &path,
-            route: index,
+            route,
             upstream,
             identity: identity.as_deref(),
             side: arrival.side,
@@ -218,14 +244,14 @@ impl Handler {
                 arrival.started
             },
         };
-        match &self.caching {
+        match self.equipment.caching() {
             Some(caching) if Caching::concerns(route, &head.method) => {
                 let now = Now {
                     at: Timestamp::from_millis(self.clock.unix_milliseconds(routed.admitted)),
                     since: routed.admitted,
                 };
                 // Apart, so that requests which are not cached need no room for it.
-                let answer = caching.answer(&routed, identity.as_ref(), body, now, entry);
+                let answer = caching.answer(route, &routed, identity.as_ref(), body, now, entry);
                 Box::pin(answer).await
             }
             _ => proxy::forward(&self.proxy.forwarder(), &routed, body, entry)
@@ -240,7 +266,11 @@ impl Handler {
             report.decorate(response.headers_mut());
         }
         let origin = head.headers.get(ORIGIN);
-        if let Some(cors) = self.cors(entry) {
+        let route = entry.route().cloned();
+        let cors = route
+            .as_ref()
+            .map_or(&self.settings.cors, |route| &route.cors);
+        if let Some(cors) = cors {
             cors.decorate(origin, response.headers_mut());
             if cors.would_refuse(origin) {
                 entry.add_shadow(ErrorCode::OriginNotAllowed);
@@ -250,42 +280,32 @@ impl Handler {
                 counts.cors.increment(told as usize);
             }
         }
-        let careful = entry
-            .route()
-            .map_or(self.settings.security_headers, |route| {
-                self.snapshot.routes[route].security_headers
-            });
+        let careful = route.map_or(self.settings.security_headers, |route| {
+            route.security_headers
+        });
         if careful {
             security_headers::decorate(response.headers_mut());
         }
     }
 
-    /// The CORS policy for what has become of a request.
-    fn cors(&self, entry: &Entry) -> Option<&Cors> {
-        entry
-            .route()
-            .map_or(&self.settings.cors, |route| {
-                &self.snapshot.routes[route].cors
-            })
-            .as_deref()
-    }
-
     /// Counts the request against those limits of its route whose turn it is.
     async fn count(
         &self,
+        route: &LocalRoute,
         limits: &Option<RouteLimits>,
         arrival: &Arrival<'_>,
         path: &str,
         entry: &mut Entry,
         verdict: &mut Verdict,
     ) -> Result<(), Refusal> {
-        let (Some(limits), Some(route)) = (limits, entry.route()) else {
+        let Some(limits) = limits else {
             return Ok(());
         };
-        let (limiter, now) = (&self.snapshot.rate_limits, arrival.started);
+        let limiter = &route.limiter;
+        let now = arrival.started;
         let subject = arrival.subject(path, entry.identity());
         // Only who has to ask Redis waits.
-        let counted = match self.store.as_deref().filter(|_| limits.need_redis) {
+        let counted = match self.equipment.store().filter(|_| limits.need_redis) {
             None => limiter.count(limits, &subject, now),
             Some(store) => limiter.count_shared(store, limits, &subject, now).await,
         };
@@ -299,23 +319,13 @@ impl Handler {
             };
             counts.limits.increment(limited as usize);
         }
-        verdict.add(
-            if self.snapshot.routes[route]
-                .shadowed
-                .contains(Policy::RateLimit)
-            {
-                counted.untold()
-            } else {
-                counted
-            },
-        );
-        entry.set_shadowed(verdict.shadowed);
-        enforce(
-            &self.snapshot.routes[route],
-            Policy::RateLimit,
-            entry,
-            result,
-        )
+        verdict.add(if route.shadowed.contains(Policy::RateLimit) {
+            counted.untold()
+        } else {
+            counted
+        });
+        entry.set_shadowed(verdict.shadowed.clone());
+        enforce(route, Policy::RateLimit, entry, result)
     }
 
     /// Who the request is from, where the route asks.
@@ -360,11 +370,11 @@ impl Handler {
     async fn serve(
         &self,
         service: Service,
+        authority: &Authority,
         arrival: &Arrival<'_>,
         route: &Route,
         body: Body,
     ) -> Result<Response<Body>, Refusal> {
-        let authority = &self.snapshot.authority;
         let issuer = &authority.issuer;
         match service {
             Service::Jwks => Ok(issuer.key_set()),
@@ -374,7 +384,11 @@ impl Handler {
             }
             Service::Token => {
                 let now = self.clock.unix_milliseconds(arrival.started) / 1000;
-                let (consumers, headers) = (authority.consumers.as_deref(), &arrival.head.headers);
+                let consumers = authority
+                    .consumers
+                    .as_ref()
+                    .map(|(_, consumers)| &**consumers);
+                let headers = &arrival.head.headers;
                 let answer = Box::pin(issuer.answer(consumers, headers, body, now));
                 match timeout_at(arrival.started + route.timeout, answer).await {
                     Ok(answer) => answer.map_err(Refusal::from),

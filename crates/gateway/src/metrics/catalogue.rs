@@ -50,7 +50,8 @@ const ERROR_CODE: Label = label("code", Values::Said("those of [errors](errors.m
 const DIRECTION: Label = label("direction", Values::Fixed(&Direction::NAMES));
 
 use crate::counters::{
-    AUTH_KINDS, AUTH_RESULTS, Again, Attempted, CrossOrigin, Direction, Limited, LookedUp, Protocol,
+    AUTH_KINDS, AUTH_RESULTS, Again, Attempted, CrossOrigin, Direction, Limited, LookedUp,
+    Protocol, RELOAD_RESULTS,
 };
 
 /// Declares the metrics, and [`ALL`].
@@ -182,12 +183,14 @@ metrics! {
     CONFIG_GENERATION = Gauge "api_gateway_config_generation" []
         "Number of the configuration that is served; the first is 1";
     CONFIG_RELOADS = Counter "api_gateway_config_reloads_total"
-        [label("result", Values::Fixed(&["success", "failure"]))]
-        "Attempts to replace the configuration";
+        [label("result", Values::Fixed(&RELOAD_RESULTS))]
+        "Attempts to replace the configuration; `rollback` is one that was taken back for what became of requests";
     CONFIG_LAST_RELOAD_SUCCESS = Gauge "api_gateway_config_last_reload_success" []
         "1 if the last attempt to load a configuration has succeeded, or else 0";
     CONFIG_LAST_RELOAD = Gauge "api_gateway_config_last_reload_timestamp_seconds" []
         "When that was, since 1970";
+    CONFIG_IN_MEMORY = Gauge "api_gateway_config_generations_in_memory" []
+        "Configurations that are in memory, that which is served included";
     BUILD = Info "api_gateway_build_info" [label("version", Values::Said("that of the program"))]
         "The program";
     PROCESS_CPU = Counter "process_cpu_seconds_total" []

@@ -4,14 +4,15 @@ use super::Metrics;
 use super::catalogue as names;
 use super::exposition::Exposition;
 use crate::caching::{Answer, Tier, Tiers, Write};
-use crate::counters::{LookedUp, ProcessCounts, Protocol, ReloadStatus};
+use crate::counters::{LookedUp, ProcessCounts, Protocol, RELOAD_RESULTS, ReloadStatus};
 use crate::middleware::rate_limit::{Failure, Fallback, StoreHealth};
 
 pub(super) fn add(to: &mut Exposition, metrics: &Metrics) {
     add_connections(to, &metrics.process);
     add_store(to, &metrics.store);
-    if let Some(cache) = &metrics.cache {
-        let usage = cache.usage();
+    let open = metrics.cache.get();
+    if let Some(open) = open {
+        let usage = open.cache.usage();
         to.single(&names::CACHE_ENTRIES, usage.keys);
         to.single(&names::CACHE_BYTES, usage.bytes);
         to.single(&names::CACHE_CAPACITY, usage.capacity);
@@ -19,7 +20,7 @@ pub(super) fn add(to: &mut Exposition, metrics: &Metrics) {
         to.single(&names::CACHE_EVICTED_BYTES, usage.evicted_bytes);
         to.single(&names::CACHE_TOO_LARGE, usage.too_large);
     }
-    if let Some(tiers) = &metrics.tiers {
+    if let Some(tiers) = open.and_then(|open| open.tiers.as_ref()) {
         add_tiers(to, tiers);
     }
     if let Some(spans) = &metrics.spans {
@@ -86,11 +87,12 @@ fn add_store(to: &mut Exposition, health: &StoreHealth) {
 fn add_configuration(to: &mut Exposition, reload: &ReloadStatus) {
     to.single(&names::CONFIG_GENERATION, reload.generation());
     let mut family = to.family(&names::CONFIG_RELOADS);
-    for (name, count) in ["success", "failure"].iter().zip(reload.attempts()) {
+    for (name, count) in RELOAD_RESULTS.iter().zip(reload.attempts()) {
         family.add(&[name], count);
     }
     let success = u8::from(reload.last_success());
     to.single(&names::CONFIG_LAST_RELOAD_SUCCESS, success);
     let at = reload.last_time().as_secs();
     to.single(&names::CONFIG_LAST_RELOAD, at);
+    to.single(&names::CONFIG_IN_MEMORY, reload.in_memory());
 }

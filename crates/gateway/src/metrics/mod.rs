@@ -17,10 +17,8 @@ pub(crate) use machine::started;
 use std::fmt;
 use std::sync::Arc;
 
-use cache::Cache;
-
-use crate::caching::Tiers;
-use crate::config::Snapshot;
+use crate::caching::SharedCache;
+use crate::config::Live;
 use crate::counters::ProcessCounts;
 use crate::middleware::rate_limit::StoreHealth;
 use crate::trace;
@@ -28,14 +26,12 @@ use exposition::Exposition;
 
 /// Everything that is counted.
 pub(crate) struct Metrics {
-    /// The configuration that is served now.
-    pub(crate) current: Box<dyn Fn() -> Arc<Snapshot> + Send + Sync>,
+    /// The configuration that is served.
+    pub(crate) live: Arc<Live>,
     pub(crate) process: Arc<ProcessCounts>,
     pub(crate) store: Arc<StoreHealth>,
-    /// None where nothing is cached.
-    pub(crate) cache: Option<Cache>,
-    /// What is behind its memory.
-    pub(crate) tiers: Option<Arc<Tiers>>,
+    /// The cache, as soon as there is one.
+    pub(crate) cache: SharedCache,
     /// None where nothing is traced.
     pub(crate) spans: Option<Arc<trace::Counts>>,
 }
@@ -49,7 +45,7 @@ impl fmt::Debug for Metrics {
 impl Metrics {
     /// All of it as it is now.
     pub(crate) fn text(&self, format: Format) -> String {
-        let snapshot = (self.current)();
+        let snapshot = self.live.snapshot();
         let mut exposition = Exposition::new(format);
         routes::add(&mut exposition, &snapshot);
         upstreams::add(&mut exposition, &snapshot);

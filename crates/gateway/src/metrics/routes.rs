@@ -21,15 +21,15 @@ struct Routes<'a> {
 impl<'a> Routes<'a> {
     fn all(&self) -> impl Iterator<Item = (&'a str, &'a RouteCounts)> {
         let routes = self.snapshot.routes.iter();
-        let routes = routes.map(|route| (&*route.name, &*route.counts));
-        routes.chain([("", &*self.snapshot.unrouted)])
+        let routes = routes.map(|route| (&*route.name, &route.state.counts));
+        routes.chain([("", &self.snapshot.unrouted.counts)])
     }
 
     /// Those of routes that are like that.
     fn those(&self, which: fn(&Route) -> bool) -> impl Iterator<Item = (&'a str, &'a RouteCounts)> {
         let routes = self.snapshot.routes.iter();
         let routes = routes.filter(move |route| which(route));
-        routes.map(|route| (&*route.name, &*route.counts))
+        routes.map(|route| (&*route.name, &route.state.counts))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Metrics of upstreams, their endpoints, breakers and connections.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use circuit_breaker::{Breaker, State};
 use tokio::time::Instant;
@@ -31,7 +32,7 @@ pub(super) fn add(to: &mut Exposition, snapshot: &Snapshot) {
     add_breakers(to, snapshot);
 }
 
-fn add_endpoints(to: &mut Exposition, upstreams: &[Upstream]) {
+fn add_endpoints(to: &mut Exposition, upstreams: &[Arc<Upstream>]) {
     type Value = fn(&EndpointReport<'_>) -> u64;
     let metrics: [(&'static Description, Value); 5] = [
         (&names::PICKS, |it| it.counts.sum(|shard| shard.picks.get())),
@@ -56,7 +57,7 @@ fn add_endpoints(to: &mut Exposition, upstreams: &[Upstream]) {
     }
 }
 
-fn add_connections(to: &mut Exposition, upstreams: &[Upstream]) {
+fn add_connections(to: &mut Exposition, upstreams: &[Arc<Upstream>]) {
     type Value = fn(&UpstreamShard) -> u64;
     let counters: [(&'static Description, Value); 3] = [
         (&names::POOL_MADE, |shard| shard.made.get()),

@@ -107,7 +107,7 @@ impl<'a> Exchange<'a> {
             forwarder,
             request,
             route,
-            upstream: &forwarder.snapshot.upstreams[request.upstream],
+            upstream: request.upstream,
             route_guard: route.guard.as_ref(),
             due: request.started + route.timeout,
             websocket: request.client.upgrades()
@@ -240,7 +240,7 @@ impl<'a> Exchange<'a> {
 
     /// Counts that the request is sent once more.
     pub(super) fn count(&self, again: Again) {
-        if let Some(counts) = self.route.counts.own() {
+        if let Some(counts) = self.route.state.counts.own() {
             counts.again.increment(again as usize);
         }
     }

@@ -51,7 +51,7 @@ impl Exchange<'_> {
             Some(retry) => self.persist(retry, &replay, entry).await,
             None => self.once(&replay, self.first(), entry).await,
         };
-        let Some(Fallback::Upstream(fallback)) = &self.route.fallback else {
+        let Some(Fallback::Upstream(stand_in)) = &self.route.fallback else {
             return asked;
         };
         let refusal = match &asked {
@@ -63,21 +63,19 @@ impl Exchange<'_> {
             | Err(refusal) => refusal,
         };
         let untouched = refusal.code.was_not_asked() && replay.is_whole();
-        match self.forwarder.snapshot.upstreams.get(*fallback) {
-            Some(upstream) if untouched => {
-                self.count(Again::Fallback);
-                entry.count_retry();
-                entry.note_stand_in();
-                let there = self.at(upstream);
-                let attempt = Try {
-                    purpose: Purpose::Fallback,
-                    began: Instant::now(),
-                    ..self.first()
-                };
-                there.attempt(&mut replay.body(), attempt, entry).await
-            }
-            _ => asked,
+        if !untouched {
+            return asked;
         }
+        self.count(Again::Fallback);
+        entry.count_retry();
+        entry.note_stand_in();
+        let there = self.at(stand_in);
+        let attempt = Try {
+            purpose: Purpose::Fallback,
+            began: Instant::now(),
+            ..self.first()
+        };
+        there.attempt(&mut replay.body(), attempt, entry).await
     }
 
     /// The first attempt, which begins when the request has been let pass: the clock need not be looked at.

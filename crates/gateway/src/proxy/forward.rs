@@ -17,9 +17,10 @@ use super::mirror::Mirrors;
 use super::pool::Pools;
 use super::trailers;
 use crate::auth::{Identity, Subject};
-use crate::config::{Settings, Snapshot};
+use crate::config::{Route, Settings};
 use crate::error::Refusal;
 use crate::middleware::access_log::Entry;
+use crate::upstream::Upstream;
 
 /// A request whose route is known.
 #[derive(Debug, Clone, Copy)]
@@ -27,10 +28,8 @@ pub(crate) struct Routed<'a> {
     pub(crate) head: &'a request::Parts,
     /// Normalised: what was matched is what is forwarded.
     pub(crate) path: &'a str,
-    /// Index into the snapshot's routes.
-    pub(crate) route: usize,
-    /// Index into the snapshot's upstreams.
-    pub(crate) upstream: usize,
+    pub(crate) route: &'a Route,
+    pub(crate) upstream: &'a Arc<Upstream>,
     /// Who it is from, where that is known.
     pub(crate) identity: Option<&'a Identity>,
     pub(crate) side: &'a ClientSide,
@@ -46,7 +45,6 @@ pub(crate) struct Routed<'a> {
 /// What forwarding needs of its worker, for those who outlive a request.
 #[derive(Debug)]
 pub(crate) struct Proxy {
-    pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) pools: Pools,
     pub(crate) mirrors: Mirrors,
@@ -55,7 +53,6 @@ pub(crate) struct Proxy {
 /// What forwarding needs of its worker.
 #[derive(Debug)]
 pub(crate) struct Forwarder<'a> {
-    pub(crate) snapshot: &'a Arc<Snapshot>,
     pub(crate) settings: &'a Settings,
     pub(crate) pools: &'a Pools,
     pub(crate) mirrors: &'a Mirrors,
@@ -78,7 +75,7 @@ pub(crate) async fn forward(
     body: Body,
     entry: &mut Entry,
 ) -> Result<Forwarded, Refusal> {
-    let route = &forwarder.snapshot.routes[request.route];
+    let route = request.route;
     let exchange = Exchange::new(forwarder, request, route);
     let body = trailers::gate(body, route);
     let asked = exchange.ask(body, entry).await;
@@ -112,7 +109,6 @@ impl Proxy {
     /// For one request.
     pub(crate) fn forwarder(&self) -> Forwarder<'_> {
         Forwarder {
-            snapshot: &self.snapshot,
             settings: &self.settings,
             pools: &self.pools,
             mirrors: &self.mirrors,

@@ -1,5 +1,6 @@
 //! A second attempt beside one that takes long.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use circuit_breaker::Hedging;
@@ -22,12 +23,25 @@ pub(crate) struct Hedge {
 /// As long after the first as most attempts take.
 #[derive(Debug)]
 pub(crate) struct Percentile {
-    pub(crate) hedging: Hedging,
+    /// Which one it is.
+    pub(crate) at: f64,
+    pub(crate) hedging: Arc<Hedging>,
     /// But never earlier than this.
     pub(crate) at_least: Duration,
 }
 
 impl Hedge {
+    /// The same, which goes on with what the one `before` has learnt.
+    pub(crate) fn going_on_from(mut self, before: Option<&Self>) -> Self {
+        let before = before.and_then(|before| before.percentile.as_ref());
+        if let (Some(percentile), Some(before)) = (&mut self.percentile, before)
+            && percentile.at.total_cmp(&before.at).is_eq()
+        {
+            percentile.hedging = Arc::clone(&before.hedging);
+        }
+        self
+    }
+
     /// Waits until it is time for a second attempt.
     pub(super) async fn is_due(&self) {
         match self.delay() {

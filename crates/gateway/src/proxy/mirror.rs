@@ -25,7 +25,7 @@ use crate::counters::Again;
 use crate::error::Refusal;
 use crate::middleware::access_log::Entry;
 use crate::trace::Purpose;
-use crate::upstream::{Member, Picked};
+use crate::upstream::{Member, Picked, Upstream};
 
 /// Copies of one worker that may be under way.
 const MOST: usize = 128;
@@ -37,8 +37,7 @@ const MOST_READ: usize = 1024 * 1024;
 /// Where a route's requests are mirrored to.
 #[derive(Debug)]
 pub(crate) struct Mirror {
-    /// Index among the snapshot's upstreams.
-    pub(crate) upstream: usize,
+    pub(crate) upstream: Arc<Upstream>,
     /// The share of the requests, 0 to 1.
     pub(crate) share: f64,
 }
@@ -102,13 +101,10 @@ impl Exchange<'_> {
     fn mirror(&self, mirror: &Mirror, body: Body, entry: &Entry) {
         let (forwarder, request) = (self.forwarder, self.request);
         let now = Instant::now();
-        let Some(upstream) = forwarder.snapshot.upstreams.get(mirror.upstream) else {
-            return;
-        };
         let Some(place) = forwarder.mirrors.begin() else {
             return;
         };
-        let Ok(picked) = upstream.balancer.pick(&request.subject(), &[], now) else {
+        let Ok(picked) = mirror.upstream.balancer.pick(&request.subject(), &[], now) else {
             return;
         };
         let Picked { member, in_flight } = picked;

@@ -57,7 +57,8 @@ pub fn preview(
     let Found::Route(route) = snapshot.router.find(&Criteria::of(&head, &path)) else {
         return None;
     };
-    let Destination::Upstream(upstream) = snapshot.routes[route].destination else {
+    let route = &snapshot.routes[route];
+    let Destination::Upstream(upstream) = &route.destination else {
         return None;
     };
     let now = Instant::now();
@@ -73,18 +74,13 @@ pub fn preview(
         started: now,
         admitted: now,
     };
-    let target = &snapshot.upstreams[upstream].endpoints().first()?.target;
-    Some(head_for(snapshot, &routed, target, beside))
+    let target = &upstream.endpoints().first()?.target;
+    Some(head_for(&routed, target, beside))
 }
 
 /// The head that `target` would get.
-pub(crate) fn head_for(
-    snapshot: &Snapshot,
-    routed: &Routed<'_>,
-    target: &Target,
-    beside: Beside,
-) -> Vec<u8> {
-    let (head, route) = (routed.head, &snapshot.routes[routed.route]);
+pub(crate) fn head_for(routed: &Routed<'_>, target: &Target, beside: Beside) -> Vec<u8> {
+    let (head, route) = (routed.head, routed.route);
     let is_upgrade = beside.upgrades && head.method == Method::GET;
     let anything = HeaderValue::from_static("preview");
     let mut out = Vec::new();

@@ -300,7 +300,16 @@ impl http_body::Body for Sent {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let frame = ready!(this.body.poll_next(context));
+        let frame = match this.body.poll_next(context) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                let exchange = this.exchange.as_mut();
+                ready!(exchange.map_or(Poll::Pending, |it| it.poll_ended(context)));
+                this.finish(End::Ended);
+                // The stream is reset.
+                return Poll::Ready(Some(Err(BodyError::Truncated)));
+            }
+        };
         match &frame {
             Some(Ok(frame)) => this.sent += frame.data_ref().map_or(0, |data| data.len() as u64),
             Some(Err(error)) => this.finish(End::BodyFailed(*error)),

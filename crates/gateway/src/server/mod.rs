@@ -3,6 +3,7 @@
 //! [`run`] is the plan. Whatever can keep the gateway from starting is found before the first request is taken;
 //! after that a worker ends only when it is told to.
 
+mod cache;
 mod connection;
 mod descriptors;
 mod http2;
@@ -10,6 +11,7 @@ mod http_client;
 mod inherited;
 mod listener;
 mod notify;
+mod reload;
 mod shutdown;
 mod supervisor;
 mod upgrade;
@@ -20,24 +22,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use cache::Cache;
 use tokio::sync::watch;
 
 use crate::admin::{self, Control, Process};
-use crate::caching::{TierError, Tiers};
-use crate::config::{AccessLog, AccessLogFormat, DnsSettings, Route, Settings, Snapshot};
+use crate::caching::{SharedCache, TierError};
+use crate::config::{AccessLog, AccessLogFormat, Live, Loaded, Settings};
 use crate::counters::{ProcessCounts, counting_workers};
+use crate::handler::Answers;
 use crate::metrics::{self, Metrics};
 use crate::middleware::access_log::{Sink, SinkError, Style};
 use crate::middleware::rate_limit::StoreHealth;
 use crate::trace::{self, CollectorError, Export, SpanQueue};
-use crate::upstream::{self, Names, Upstream};
+use crate::upstream;
 
 pub(crate) use http_client::new as http_client;
 use inherited::Inherited;
+pub(crate) use reload::{Applied, Rejected, Reloader};
 pub(crate) use shutdown::{Phase, stop_signal};
 use upgrade::{Told, Upgrade};
-use worker::{Worker, WorkerCache, WorkerHandle};
+use worker::{Worker, WorkerHandle};
 
 /// Why the gateway does not start, or does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -113,9 +116,9 @@ pub enum StartError {
 ///
 /// # Errors
 /// When the gateway cannot start, or a worker is lost.
-pub fn run(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<(), StartError> {
+pub fn run(settings: Arc<Settings>, loaded: Loaded) -> Result<(), StartError> {
     let runtime = control_runtime()?;
-    runtime.block_on(run_on(settings, snapshot))
+    runtime.block_on(run_on(settings, loaded))
 }
 
 /// The runtime of everything that is not a request.
@@ -138,12 +141,12 @@ pub fn control_runtime() -> Result<tokio::runtime::Runtime, StartError> {
 ///
 /// # Errors
 /// Those of [`run`].
-pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<(), StartError> {
+pub async fn run_on(settings: Arc<Settings>, loaded: Loaded) -> Result<(), StartError> {
     metrics::started();
     let signals = shutdown::StopSignals::take_over()?;
-    let names = snapshot.upstreams.iter().map(Upstream::names).sum();
-    let most_connections =
-        descriptors::most_connections(&settings, upstream::most_dns_sockets(names))?;
+    // However few names there are, a reload may bring more.
+    let dns_sockets = upstream::most_dns_sockets(usize::MAX);
+    let most_connections = descriptors::most_connections(&settings, dns_sockets)?;
     let mut inherited = Inherited::take()?;
     let address = SocketAddr::new(settings.host, settings.port);
     let listeners = listener::bind(address, settings.workers, inherited.at(address))?;
@@ -161,10 +164,11 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
     let sink = open_sink(&settings)?;
     let style = style(&settings);
 
-    keep_keys_fresh(&snapshot)?;
     let counts = Arc::new(ProcessCounts::new(counting_workers(&settings)));
-    keep_upstreams(&snapshot, &settings.dns, &counts)?;
-    let asks_services = snapshot.routes.iter().any(Route::asks_a_service);
+    let answers: Arc<[Answers]> = (0..settings.workers).map(|_| Answers::default()).collect();
+    let cache = SharedCache::default();
+    cache::open(&settings, &loaded.snapshot, &cache).await?;
+    let (reloader, live) = Reloader::start(&settings, loaded, &answers, &cache, &counts)?;
 
     let (phase, _) = watch::channel(Phase::Serving);
     let open_connections = Arc::new(AtomicUsize::new(0));
@@ -174,13 +178,11 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         settings.redis.server.as_ref(),
         settings.workers,
     ));
-    let cache = open_cache(&settings, &snapshot).await?;
     let tracing = export_spans(&settings)?;
     for (index, listeners) in listeners.of_workers.into_iter().enumerate() {
         let worker = Worker {
             settings: Arc::clone(&settings),
-            snapshot: Arc::clone(&snapshot),
-            services: asks_services.then(http_client::new).transpose()?,
+            live: Arc::clone(&live),
             listeners,
             phase: phase.subscribe(),
             sink: sink.as_ref().map(Sink::handle),
@@ -188,12 +190,13 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
             open_connections: Arc::clone(&open_connections),
             most_connections,
             store_health: Arc::clone(&store_health),
-            cache: cache.as_ref().map(|(cache, tiers)| WorkerCache {
-                cache: cache.clone(),
-                tiers: tiers.clone(),
-            }),
+            cache: Arc::clone(&cache),
             spans: tracing.as_ref().map(|tracing| tracing.queue.clone()),
             counts: Arc::clone(&counts),
+            answers: settings
+                .reload
+                .rollback
+                .map(|_| (Arc::clone(&answers), index)),
         };
         workers.push(WorkerHandle::start(index, worker)?);
     }
@@ -203,26 +206,24 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         .and_then(|listener| listener.local_addr().ok());
     // Before anybody hears that there is somebody to be asked.
     let token = admin_address.and_then(|it| admin::required_token(&settings, it));
-    announce(address, admin_address, &settings, &snapshot);
+    announce(address, admin_address, &settings, &live);
     if upgrade::tell_predecessor() == Told::Nobody {
         notify::ready();
     }
     // Only now: a predecessor has answered here so far.
     if let Some(listener) = admin_listener {
-        let current = Arc::clone(&snapshot);
         let metrics = settings.enable_metrics.then(|| Metrics {
-            current: Box::new(move || Arc::clone(&current)),
+            live: Arc::clone(&live),
             process: Arc::clone(&counts),
             store: store_health,
-            cache: cache.as_ref().map(|(cache, _)| cache.clone()),
-            tiers: cache.as_ref().and_then(|(_, tiers)| tiers.clone()),
+            cache: Arc::clone(&cache),
             spans: tracing.as_ref().map(|tracing| Arc::clone(&tracing.counts)),
         });
         let control = Control {
             settings: Arc::clone(&settings),
-            snapshot: Arc::clone(&snapshot),
-            cache: cache.as_ref().map(|(cache, _)| cache.clone()),
-            tiers: cache.as_ref().and_then(|(_, tiers)| tiers.clone()),
+            live: Arc::clone(&live),
+            reloader,
+            cache: Arc::clone(&cache),
             process: Process { failed_upgrades },
             counts,
         };
@@ -236,7 +237,7 @@ pub async fn run_on(settings: Arc<Settings>, snapshot: Arc<Snapshot>) -> Result<
         drop(queue);
         export.finish().await;
     }
-    if let Some((_, Some(tiers))) = cache {
+    if let Some(tiers) = cache.get().and_then(|open| open.tiers.as_ref()) {
         tiers.close().await;
     }
     if let Some(sink) = sink {
@@ -261,10 +262,11 @@ fn export_spans(settings: &Settings) -> Result<Option<Tracing>, StartError> {
     let (export, queue) = Export::new(collector, http_client::new()?, &counts)?;
     let export = Arc::new(export);
     let running = Arc::clone(&export);
-    supervisor::supervise("exporting spans", move || {
+    let task = supervisor::supervise("exporting spans", move || {
         let export = Arc::clone(&running);
         async move { export.run().await }
     });
+    task.for_good();
     Ok(Some(Tracing {
         export,
         queue,
@@ -272,95 +274,12 @@ fn export_spans(settings: &Settings) -> Result<Option<Tracing>, StartError> {
     }))
 }
 
-/// The cache, and what is behind its memory; none where no route is cached.
-async fn open_cache(
-    settings: &Settings,
-    snapshot: &Snapshot,
-) -> Result<Option<(Cache, Option<Arc<Tiers>>)>, StartError> {
-    if snapshot.routes.iter().all(|route| route.cache.is_none()) {
-        return Ok(None);
-    }
-    let memory = cache::Settings {
-        capacity: settings.cache_size,
-        largest_body: settings.cache_max_object_size,
-        ..cache::Settings::default()
-    };
-    let (cache, tiers) = Tiers::open(memory, &settings.cache_tiers).await?;
-    cache.set_capacity(settings.cache_size, &snapshot.cache_shares);
-    if let Some(tiers) = &tiers {
-        let (writing, written) = (cache.clone(), Arc::clone(tiers));
-        supervisor::supervise("writing what is cached", move || {
-            let (cache, tiers) = (writing.clone(), Arc::clone(&written));
-            async move { tiers.write_behind(&cache).await }
-        });
-        let (cache, tiers) = (cache.clone(), Arc::clone(tiers));
-        supervisor::supervise("the cache in Redis", move || {
-            let (cache, tiers) = (cache.clone(), Arc::clone(&tiers));
-            async move { tiers.keep_connected(&cache).await }
-        });
-    }
-    Ok(Some((cache, tiers)))
-}
-
-/// Fetches the keys of issuers that publish them, in the background.
-fn keep_keys_fresh(snapshot: &Snapshot) -> Result<(), StartError> {
-    let keys = &snapshot.authority.remote_keys;
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let client = http_client::new()?;
-    for keys in keys {
-        let (keys, client) = (Arc::clone(keys), client.clone());
-        supervisor::supervise("keys of an issuer", move || {
-            let (keys, client) = (Arc::clone(&keys), client.clone());
-            async move { keys.keep_fresh(&client).await }
-        });
-    }
-    Ok(())
-}
-
-/// Resolves names, checks endpoints and keeps balancers up to date, in the background.
-fn keep_upstreams(
-    snapshot: &Arc<Snapshot>,
-    dns: &DnsSettings,
-    counts: &ProcessCounts,
-) -> Result<(), StartError> {
-    let names = snapshot.upstreams.iter().any(|it| it.names() > 0);
-    let names = names.then(|| Arc::new(Names::new(dns, Arc::clone(&counts.lookups))));
-    if let Some(names) = &names {
-        let names = Arc::clone(names);
-        supervisor::supervise("resolving names", move || {
-            let names = Arc::clone(&names);
-            async move { names.run().await }
-        });
-    }
-    // It takes a while to read the system's certificates.
-    let checks = snapshot.upstreams.iter().any(|it| it.health.is_some());
-    let client = checks.then(http_client::new).transpose()?;
-    for index in 0..snapshot.upstreams.len() {
-        let (snapshot, client, names) = (Arc::clone(snapshot), client.clone(), names.clone());
-        supervisor::supervise("an upstream", move || {
-            let (snapshot, client, names) = (Arc::clone(&snapshot), client.clone(), names.clone());
-            async move {
-                let upstream = &snapshot.upstreams[index];
-                upstream::keep(upstream, client.as_ref(), names.as_deref()).await;
-            }
-        });
-    }
-    Ok(())
-}
-
-fn announce(
-    address: SocketAddr,
-    admin: Option<SocketAddr>,
-    settings: &Settings,
-    snapshot: &Snapshot,
-) {
+fn announce(address: SocketAddr, admin: Option<SocketAddr>, settings: &Settings, live: &Live) {
     tracing::info!(
         address = %address,
         admin = admin.map(tracing::field::display),
         workers = settings.workers,
-        routes = snapshot.routes.len(),
+        routes = live.snapshot().routes.len(),
         "listening"
     );
 }

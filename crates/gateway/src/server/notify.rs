@@ -12,6 +12,14 @@ pub(super) fn ready() {
     tell("READY=1");
 }
 
+/// A reload that the manager may have asked for has begun; [`ready`] says that it is over. The time is for a manager that
+/// waits, which is to know that this is no answer to what it has asked before (`Type=notify-reload`).
+pub(super) fn reloading() {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let microseconds = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
+    tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+}
+
 /// The end has begun.
 pub(super) fn stopping() {
     tell("STOPPING=1");

@@ -2,19 +2,42 @@
 
 use std::time::Duration;
 
+use tokio::task::{AbortHandle, JoinSet};
+
 /// Before a task that has ended is started again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs `task` on the present runtime for as long as that lives. It is not to end: when it does, or panics, that is
-/// logged, and it is started again.
-pub(super) fn supervise<F>(name: &'static str, task: impl Fn() -> F + Send + 'static)
+/// A task in the background, which ends with this.
+#[derive(Debug)]
+#[must_use = "the task ends with it"]
+pub(super) struct Supervised(AbortHandle);
+
+impl Supervised {
+    /// Has it run until the program ends.
+    pub(super) fn for_good(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Runs `task` on the present runtime. It is not to end by itself: when it does, or panics, that is logged, and it is started
+/// again.
+pub(super) fn supervise<F>(name: &'static str, task: impl Fn() -> F + Send + 'static) -> Supervised
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    tokio::spawn(async move {
+    let supervisor = tokio::spawn(async move {
+        // What runs in it ends with it.
+        let mut running = JoinSet::new();
         loop {
-            let ended = tokio::spawn(task()).await;
-            let panicked = ended.is_err();
+            running.spawn(task());
+            let ended = running.join_next().await;
+            let panicked = !matches!(ended, Some(Ok(())));
             tracing::error!(
                 task = name,
                 panicked,
@@ -23,4 +46,5 @@ where
             tokio::time::sleep(PAUSE).await;
         }
     });
+    Supervised(supervisor.abort_handle())
 }

@@ -24,15 +24,15 @@ use super::StartError;
 use super::connection::{self, ClientService, Limits};
 use super::shutdown::Phase;
 use crate::auth::Authenticator;
-use crate::caching::{Caching, Tiers};
-use crate::config::{Settings, Snapshot, TracingSettings};
+use crate::caching::SharedCache;
+use crate::config::{Live, Settings, TracingSettings, View};
 use crate::counters::{ProcessCounts, enter_worker};
-use crate::handler::{Clock, Handler};
+use crate::handler::{Answers, Clock, Equipment, Handler};
 use crate::middleware::access_log::{AccessLog, SinkHandle, Style};
-use crate::middleware::rate_limit::{self, Store, StoreHealth};
+use crate::middleware::rate_limit::StoreHealth;
 use crate::proxy::{Mirrors, Pools, Proxy};
 use crate::trace::{SpanQueue, Tracer};
-use crate::upstream::{ConnectionLimit, PoolLimits};
+use crate::upstream::PoolLimits;
 
 /// How often the clock is set, and idle connections and known credentials are looked over.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -45,9 +45,7 @@ const REPORT_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) settings: Arc<Settings>,
-    pub(super) snapshot: Arc<Snapshot>,
-    /// For services that decide, where a route has one.
-    pub(super) services: Option<reqwest::Client>,
+    pub(super) live: Arc<Live>,
     pub(super) listeners: Vec<std::net::TcpListener>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) sink: Option<SinkHandle>,
@@ -57,19 +55,13 @@ pub(super) struct Worker {
     pub(super) most_connections: usize,
     /// How Redis is, for all workers.
     pub(super) store_health: Arc<StoreHealth>,
-    /// None where no route is cached.
-    pub(super) cache: Option<WorkerCache>,
+    pub(super) cache: SharedCache,
     /// None where nothing is traced.
     pub(super) spans: Option<SpanQueue>,
     /// What is counted of the process.
     pub(super) counts: Arc<ProcessCounts>,
-}
-
-/// The cache that all workers share.
-#[derive(Debug)]
-pub(super) struct WorkerCache {
-    pub(super) cache: cache::Cache,
-    pub(super) tiers: Option<Arc<Tiers>>,
+    /// Where somebody wants to know how many requests fail: of all workers, and the place of this one.
+    pub(super) answers: Option<(Arc<[Answers]>, usize)>,
 }
 
 /// A running worker.
@@ -151,19 +143,17 @@ impl Worker {
             Ok(listeners) => listeners,
             Err(error) => return tracing::error!(%error, "worker cannot listen"),
         };
-        let store = store(&self.settings, &self.snapshot, self.store_health);
         let connections = Rc::new(Connections {
             handler: Rc::new(handler(
                 &self.settings,
-                &self.snapshot,
-                self.services,
+                self.live,
                 Observers {
                     access_log,
                     tracer,
                     counts: self.counts,
+                    answers: self.answers,
                 },
-                store,
-                self.cache,
+                Equipment::new(self.cache, self.store_health),
             )),
             limits: Limits::from(&*self.settings),
             drain: Drain::default(),
@@ -172,12 +162,9 @@ impl Worker {
             open_everywhere: self.open_connections,
             most: self.most_connections,
         });
+        connections.handler.equip();
         spawn_local(sweep(Rc::clone(&connections.handler)));
-        for limit in limits(&self.snapshot) {
-            // Before a request can be there: nobody who waits is missed.
-            let wanted = limit.wanted();
-            spawn_local(give_way(Rc::clone(&connections.handler), limit, wanted));
-        }
+        spawn_local(follow(Rc::clone(&connections.handler)));
         spawn_local(flush(Rc::clone(access_log)));
         if let Some(tracer) = tracer.cloned() {
             spawn_local(async move { tracer.flush_in_time().await });
@@ -216,15 +203,14 @@ struct Observers<'a> {
     access_log: &'a Rc<AccessLog>,
     tracer: Option<&'a Rc<Tracer>>,
     counts: Arc<ProcessCounts>,
+    answers: Option<(Arc<[Answers]>, usize)>,
 }
 
 fn handler(
     settings: &Arc<Settings>,
-    snapshot: &Arc<Snapshot>,
-    services: Option<reqwest::Client>,
+    live: Arc<Live>,
     observers: Observers<'_>,
-    store: Option<Rc<Store>>,
-    cache: Option<WorkerCache>,
+    equipment: Equipment,
 ) -> Handler {
     let limits = PoolLimits {
         most_idle: settings.upstream_pool.max_idle,
@@ -232,33 +218,22 @@ fn handler(
         lifetime: settings.upstream_pool.max_lifetime,
     };
     let proxy = Rc::new(Proxy {
-        snapshot: Arc::clone(snapshot),
         settings: Arc::clone(settings),
         pools: Pools::new(limits),
         mirrors: Mirrors::default(),
     });
     Handler {
-        authenticator: Authenticator::new(services),
-        caching: cache.map(|it| Rc::new(Caching::new(it.cache, it.tiers, &proxy))),
+        authenticator: Authenticator::default(),
+        configuration: Rc::new(View::new(live, settings.timeouts.drain)),
+        equipment,
         proxy,
-        store,
         access_log: Rc::clone(observers.access_log),
         tracer: observers.tracer.cloned(),
         counts: observers.counts,
         clock: Clock::new(),
+        answers: observers.answers,
         settings: Arc::clone(settings),
-        snapshot: Arc::clone(snapshot),
     }
-}
-
-/// The way to Redis, and somebody who keeps it open; none where no limit is counted there.
-fn store(settings: &Settings, snapshot: &Snapshot, health: Arc<StoreHealth>) -> Option<Rc<Store>> {
-    let server = settings.redis.server.clone()?;
-    snapshot.rate_limits.need_redis().then(|| {
-        let store = Rc::new(Store::new(settings.redis.timeout, health));
-        spawn_local(rate_limit::keep(Rc::clone(&store), server));
-        store
-    })
 }
 
 async fn sweep(handler: Rc<Handler>) {
@@ -266,26 +241,22 @@ async fn sweep(handler: Rc<Handler>) {
     loop {
         interval.tick().await;
         handler.clock.renew();
+        handler.configuration.sweep(Instant::now());
         handler.proxy.pools.sweep();
         handler.authenticator.sweep(handler.clock.now());
     }
 }
 
-/// The limits of upstreams whose connections are limited.
-fn limits(snapshot: &Snapshot) -> impl Iterator<Item = Arc<ConnectionLimit>> {
-    let poolings = snapshot.upstreams.iter();
-    let poolings = poolings.filter_map(|upstream| upstream.pooling.as_ref());
-    poolings.filter_map(|pooling| pooling.connections.clone())
-}
-
-/// Closes idle connections of an upstream whenever requests to it wait, of whatever worker.
-async fn give_way(
-    handler: Rc<Handler>,
-    limit: Arc<ConnectionLimit>,
-    mut wanted: watch::Receiver<()>,
-) {
-    while wanted.changed().await.is_ok() {
-        handler.proxy.pools.give_way(&limit);
+/// Looks at a new configuration as soon as there is one, whether or not requests come: so nobody keeps the old one.
+async fn follow(handler: Rc<Handler>) {
+    let mut replacements = handler.configuration.replacements();
+    loop {
+        if handler.configuration.is_outdated() {
+            handler.renew();
+        }
+        if replacements.changed().await.is_err() {
+            return;
+        }
     }
 }
 

@@ -8,7 +8,6 @@ use load_balancer::{InFlight, Outcome, Policy, Request, Streak};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::Endpoint;
 use super::dns::Watched;
 use super::hash_key::HashKey;
 use super::members::{Member, Members, Roster};
@@ -50,35 +49,28 @@ pub(crate) enum Nobody {
 }
 
 impl Balancer {
-    /// With the members that need no resolver, from now on.
+    /// From now on: with the members that need no resolver, or with those of the one `before` whose place it takes.
     pub(crate) fn new(
         roster: Roster,
         hash_key: Option<HashKey>,
         sticky: Option<Sticky>,
         now: Instant,
+        before: Option<&Self>,
     ) -> Self {
+        let members = match before {
+            None => Members::new(&roster, moment(now)),
+            Some(before) => before
+                .members()
+                .inherit(&before.roster, &roster, moment(now)),
+        };
         Self {
-            members: ArcSwap::from_pointee(Members::new(&roster, moment(now))),
+            members: ArcSwap::from_pointee(members),
             roster,
             hash_key,
             sticky,
             changed: Notify::new(),
             replaced: watch::Sender::new(()),
         }
-    }
-
-    /// Counts for the endpoints that `before` has too as it has done. To be called before anything is picked: the members
-    /// are made anew.
-    pub(super) fn carry_counts(&mut self, before: &[Endpoint]) {
-        for endpoint in &mut self.roster.endpoints {
-            let target = endpoint.target.to_string();
-            let known = before.iter().find(|it| it.target.to_string() == target);
-            if let Some(known) = known {
-                endpoint.counts = Arc::clone(&known.counts);
-            }
-        }
-        let members = Members::new(&self.roster, moment(Instant::now()));
-        self.members = ArcSwap::from_pointee(members);
     }
 
     pub(super) const fn roster(&self) -> &Roster {
@@ -291,10 +283,11 @@ mod tests {
             endpoints: [Endpoint::new(Target::parse(url).unwrap(), 1)].into(),
             balance: Settings::default(),
             outliers: None,
+            checked: false,
             breaker: None,
             peers: Arc::default(),
         };
-        Balancer::new(roster, None, None, Instant::now())
+        Balancer::new(roster, None, None, Instant::now(), None)
     }
 
     fn leads_to(addresses: &[IpAddr]) -> [Option<Watched>; 1] {

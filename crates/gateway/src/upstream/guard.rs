@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use circuit_breaker::{Breaker, Rejected, Transition};
+use circuit_breaker::{Breaker, Policy, Rejected, Transition};
 use tokio::time::Instant;
 
 use super::members::Member;
@@ -16,6 +16,8 @@ pub(crate) struct Guard {
     /// The upstream's, or the route's.
     name: Box<str>,
     pub(super) scope: GuardScope,
+    /// What its breakers are like.
+    policy: Policy,
     /// The statuses that are failures.
     failures: Statuses,
 }
@@ -36,16 +38,31 @@ pub(crate) enum GuardScope {
 pub(crate) struct Permit(circuit_breaker::Permit<Arc<Breaker>>);
 
 impl Guard {
-    pub(crate) const fn new(name: Box<str>, scope: GuardScope, failures: Statuses) -> Self {
+    pub(crate) const fn new(
+        name: Box<str>,
+        scope: GuardScope,
+        policy: Policy,
+        failures: Statuses,
+    ) -> Self {
         Self {
             name,
             scope,
+            policy,
             failures,
         }
     }
 
+    /// Its one breaker, where it has one that is like this.
+    pub(crate) fn breaker_like(&self, policy: &Policy) -> Option<&Arc<Breaker>> {
+        self.one_breaker().filter(|_| self.policy == *policy)
+    }
+
     /// The one breaker; none where each member has its own.
     pub(crate) fn breaker(&self) -> Option<&Breaker> {
+        self.one_breaker().map(|breaker| &**breaker)
+    }
+
+    fn one_breaker(&self) -> Option<&Arc<Breaker>> {
         match &self.scope {
             GuardScope::Upstream(breaker) | GuardScope::Route(breaker) => Some(breaker),
             GuardScope::Endpoint => None,

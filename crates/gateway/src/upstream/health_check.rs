@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Member, Upstream, moment};
 
 /// How endpoints are checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HealthCheck {
     pub(crate) check: Check,
     /// Between two checks, give or take a tenth.

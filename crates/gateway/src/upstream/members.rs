@@ -14,7 +14,7 @@ use circuit_breaker::{Breaker, Policy};
 use load_balancer::outlier::{self, Detector};
 use load_balancer::{Load, Picker, Settings, identity};
 
-use super::dns::{Refresh, Resolved, Watched};
+use super::dns::{Answer, Refresh, Resolved, Watched};
 use super::peers::{Peer, PeerRef, Peers};
 use super::{Endpoint, Host, Target};
 use crate::counters::EndpointCounts;
@@ -53,6 +53,8 @@ pub(crate) struct Members {
     missing: Arc<[Refresh]>,
     /// Keeps the connections to them.
     peers: Arc<[Arc<Peer>]>,
+    /// What names have come to, for whoever takes over.
+    answers: Arc<[(Host, Arc<Answer>)]>,
 }
 
 /// What members are made of.
@@ -61,6 +63,8 @@ pub(crate) struct Roster {
     pub(crate) endpoints: Box<[Endpoint]>,
     pub(crate) balance: Settings,
     pub(crate) outliers: Option<outlier::Settings>,
+    /// Whether they are checked apart from requests.
+    pub(crate) checked: bool,
     /// Where each member has a breaker of its own, what it is like.
     pub(crate) breaker: Option<Policy>,
     pub(crate) peers: Arc<Peers>,
@@ -70,12 +74,17 @@ pub(crate) struct Roster {
 struct Gathering<'a> {
     roster: &'a Roster,
     before: HashMap<u64, (&'a Arc<Member>, &'a Arc<Load>)>,
+    /// Their breakers are like those of the roster.
+    keeps_breakers: bool,
     now: Duration,
     all: Vec<Arc<Member>>,
     balanced: Vec<load_balancer::Endpoint>,
     peers: Vec<Arc<Peer>>,
     incomplete: bool,
     missing: Vec<Refresh>,
+    /// What names came to before, where they are not watched yet.
+    inherited: &'a [(Host, Arc<Answer>)],
+    answers: Vec<(Host, Arc<Answer>)>,
 }
 
 impl Member {
@@ -93,9 +102,15 @@ impl Members {
         Self::gather(roster, &[], None, now)
     }
 
+    /// Those of a configuration that takes the place of another, with what is known of those that were there before.
+    pub(super) fn inherit(&self, before: &Roster, roster: &Roster, now: Duration) -> Self {
+        let named: Vec<_> = roster.endpoints.iter().map(|_| None).collect();
+        Self::gather(roster, &named, Some((self, before)), now)
+    }
+
     /// Those that there are by what names have come to: `named` has an element for each endpoint.
     pub(super) fn update(&self, roster: &Roster, named: &[Option<Watched>], now: Duration) -> Self {
-        Self::gather(roster, named, Some(self), now)
+        Self::gather(roster, named, Some((self, roster)), now)
     }
 
     /// The same ones, by their present availability.
@@ -107,24 +122,31 @@ impl Members {
             incomplete: self.incomplete,
             missing: Arc::clone(&self.missing),
             peers: Arc::clone(&self.peers),
+            answers: Arc::clone(&self.answers),
         }
     }
 
+    /// `before` are those of this roster, or of another whose place it takes.
     fn gather(
         roster: &Roster,
         named: &[Option<Watched>],
-        before: Option<&Self>,
+        before: Option<(&Self, &Roster)>,
         now: Duration,
     ) -> Self {
         let mut gathering = Gathering {
             roster,
-            before: before.map(Self::by_id).unwrap_or_default(),
+            before: before
+                .map(|(members, _)| members.by_id())
+                .unwrap_or_default(),
+            keeps_breakers: before.is_some_and(|(_, before)| before.breaker == roster.breaker),
             now,
             all: Vec::new(),
             balanced: Vec::new(),
             peers: Vec::new(),
             incomplete: false,
             missing: Vec::new(),
+            inherited: before.map_or(&[], |(members, _)| &members.answers),
+            answers: Vec::new(),
         };
         for (index, endpoint) in roster.endpoints.iter().enumerate() {
             gathering.add_all(endpoint, named.get(index).and_then(Option::as_ref));
@@ -133,15 +155,17 @@ impl Members {
         let loads = loads.filter(|endpoint| endpoint.weight > 0);
         let loads: Vec<Arc<Load>> = loads.map(|endpoint| Arc::clone(&endpoint.load)).collect();
         let detector = roster.outliers.map(|settings| {
-            match before.and_then(|before| before.detector.as_ref()) {
+            let alike = before.filter(|(_, before)| before.outliers == Some(settings));
+            match alike.and_then(|(members, _)| members.detector.as_ref()) {
                 Some(detector) => detector.update(loads),
                 None => Detector::new(settings, loads, now),
             }
         });
         let settings = roster.balance.clone();
+        let alike = before.filter(|(_, before)| before.balance == settings);
         Self {
-            picker: match before {
-                Some(before) => before.picker.update(settings, gathering.balanced),
+            picker: match alike {
+                Some((members, _)) => members.picker.update(settings, gathering.balanced),
                 None => Picker::new(settings, gathering.balanced),
             },
             all: gathering.all.into(),
@@ -149,6 +173,7 @@ impl Members {
             incomplete: gathering.incomplete,
             missing: gathering.missing.into(),
             peers: gathering.peers.into(),
+            answers: gathering.answers.into(),
         }
     }
 
@@ -187,8 +212,19 @@ impl Gathering<'_> {
         if let Host::Address(address) = endpoint.target.host {
             return self.add(endpoint, &Resolved::literal(address), 0, None);
         }
-        let answer = watched.and_then(Watched::latest);
+        let host = &endpoint.target.host;
+        let answer = match watched {
+            Some(watched) => watched.latest(),
+            None => {
+                let mut inherited = self.inherited.iter();
+                let known = inherited.find(|(known, _)| known == host);
+                known.map(|(_, answer)| Arc::clone(answer))
+            }
+        };
         self.incomplete |= answer.is_none();
+        if let Some(answer) = &answer {
+            self.answers.push((host.clone(), Arc::clone(answer)));
+        }
         let answer = answer.unwrap_or_default();
         if answer.resolved.is_empty() {
             self.missing.extend(watched.map(Watched::refresh));
@@ -206,14 +242,20 @@ impl Gathering<'_> {
         watched: Option<&Watched>,
     ) {
         let target = &endpoint.target;
-        let id = match watched {
-            None => identity(&target.to_string()),
-            Some(_) => identity(&format!("{target} {}", resolved.address)),
+        let id = match target.host {
+            Host::Address(_) => identity(&target.to_string()),
+            Host::Name(..) | Host::Service(_) => {
+                identity(&format!("{target} {}", resolved.address))
+            }
         };
         let known = self.before.get(&id).copied();
+        let known = known.filter(|(_, load)| self.is_judged(load));
         let peer = self.roster.peers.at(&target.host, resolved.address);
         let member = match known {
-            Some((member, _)) if member.addresses.get(1..) == Some(&*resolved.fallbacks) => {
+            Some((member, _))
+                if self.is_still(member, resolved, watched, &peer)
+                    && Arc::ptr_eq(&member.counts, &endpoint.counts) =>
+            {
                 Arc::clone(member)
             }
             _ => Arc::new(Member {
@@ -226,6 +268,7 @@ impl Gathering<'_> {
                 label: resolved.address.to_string().into(),
                 peer: PeerRef::to(&peer),
                 breaker: known
+                    .filter(|_| self.keeps_breakers)
                     .map_or_else(|| self.new_breaker(), |(member, _)| member.breaker.clone()),
                 counts: Arc::clone(&endpoint.counts),
                 refresh: watched.map(Watched::refresh),
@@ -243,6 +286,29 @@ impl Gathering<'_> {
         });
         self.all.push(member);
         self.peers.push(peer);
+    }
+
+    /// Whether `member` is what this comes to as well.
+    fn is_still(
+        &self,
+        member: &Member,
+        resolved: &Resolved,
+        watched: Option<&Watched>,
+        peer: &Arc<Peer>,
+    ) -> bool {
+        member.addresses.get(1..) == Some(&*resolved.fallbacks)
+            && member.peer.number() == PeerRef::to(peer).number()
+            && (member.refresh.is_some() || watched.is_none())
+            && self.keeps_breakers
+    }
+
+    /// Whether somebody is there who takes back what has been found against an endpoint: one that was ejected, or has
+    /// failed its checks, would stay so for ever where nobody ejects or checks any more.
+    fn is_judged(&self, load: &Load) -> bool {
+        let is_held_down = (self.roster.outliers.is_none() && load.is_ejected())
+            || (!self.roster.checked && load.is_unhealthy());
+        // What people have said of it stays in any case.
+        !is_held_down || load.is_drained()
     }
 
     /// None when the policy is not possible, which has been found already.

@@ -16,6 +16,7 @@ fn roster(urls: &[(&str, u32, u32)]) -> Roster {
         endpoints: endpoints.collect(),
         balance: Settings::default(),
         outliers: Some(outlier::Settings::default()),
+        checked: true,
         breaker: Some(Policy::default()),
         peers: Arc::default(),
     }

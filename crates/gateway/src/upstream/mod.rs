@@ -93,10 +93,9 @@ impl Upstream {
         &self.balancer.roster().endpoints
     }
 
-    /// Goes on counting where `before` has stopped: the upstream of this name in the configuration before.
-    pub(crate) fn carry_counts(&mut self, before: &Self) {
-        self.counts = Arc::clone(&before.counts);
-        self.balancer.carry_counts(before.endpoints());
+    /// Whom its connections are made to.
+    pub(crate) fn peers(&self) -> Arc<Peers> {
+        Arc::clone(&self.balancer.roster().peers)
     }
 
     /// How many of its endpoints have to be resolved.
@@ -104,6 +103,14 @@ impl Upstream {
         let endpoints = self.endpoints().iter();
         let named = endpoints.filter(|endpoint| endpoint.target.host.question().is_some());
         named.count()
+    }
+}
+
+/// By what the configuration says.
+impl PartialEq for Endpoint {
+    fn eq(&self, other: &Self) -> bool {
+        let meant = |it: &Self| (Arc::clone(&it.target), it.weight, it.priority);
+        meant(self) == meant(other) && self.locality == other.locality
     }
 }
 

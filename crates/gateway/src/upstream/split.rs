@@ -1,35 +1,36 @@
 //! Splitting a route's requests over several upstreams: a share to a new version, and all of those who ask for it.
 
+use std::sync::Arc;
+
 use http::request;
 
+use super::Upstream;
 use super::hash_key::HashKey;
 use crate::auth::{Place, Subject};
 
 /// Which upstream each request of a route goes to.
 #[derive(Debug)]
-pub struct Split {
+pub struct Split<U = Arc<Upstream>> {
     /// Looked at in order: the first whose conditions are met gets the request.
-    pub(crate) overrides: Box<[Override]>,
+    pub(crate) overrides: Box<[Override<U>]>,
     /// At least one of them has a weight.
-    pub(crate) shares: Box<[Share]>,
+    pub(crate) shares: Box<[Share<U>]>,
     /// The same key gets the same upstream; none for each request by lot.
     pub(crate) by: Option<HashKey>,
 }
 
 /// An upstream's share.
 #[derive(Debug)]
-pub(crate) struct Share {
-    /// Index among the snapshot's.
-    pub(crate) upstream: usize,
+pub(crate) struct Share<U> {
+    pub(crate) upstream: U,
     pub(crate) weight: u32,
 }
 
 /// A request that asks for an upstream.
 #[derive(Debug)]
-pub(crate) struct Override {
+pub(crate) struct Override<U> {
     pub(crate) condition: Condition,
-    /// Index among the snapshot's.
-    pub(crate) upstream: usize,
+    pub(crate) upstream: U,
 }
 
 /// What a request has that asks for an upstream.
@@ -69,7 +70,7 @@ impl std::str::FromStr for Condition {
     }
 }
 
-impl Split {
+impl<U> Split<U> {
     /// Whether [`Self::choose`] gives `request` the same upstream every time.
     pub(crate) fn is_certain(&self, request: &Subject<'_>) -> bool {
         let mut overrides = self.overrides.iter();
@@ -82,14 +83,14 @@ impl Split {
                 .is_some_and(|by| by.hash(request).is_some())
     }
 
-    /// The upstream for `request`, an index; none where no share has a weight.
-    pub(crate) fn choose(&self, request: &Subject<'_>) -> Option<usize> {
+    /// The upstream for `request`; none where no share has a weight.
+    pub(crate) fn choose(&self, request: &Subject<'_>) -> Option<&U> {
         let asked = self
             .overrides
             .iter()
             .find(|asked| asked.condition.holds(request.head));
         if let Some(asked) = asked {
-            return Some(asked.upstream);
+            return Some(&asked.upstream);
         }
         let key = self.by.as_ref().and_then(|by| by.hash(request));
         let total: u64 = self
@@ -103,7 +104,7 @@ impl Split {
         for share in &self.shares {
             match place.checked_sub(share.weight.into()) {
                 Some(left) => place = left,
-                None => return Some(share.upstream),
+                None => return Some(&share.upstream),
             }
         }
         None
@@ -114,7 +115,7 @@ impl Split {
 mod tests {
     use super::*;
 
-    fn split(by: Option<&str>) -> Split {
+    fn split(by: Option<&str>) -> Split<usize> {
         Split {
             overrides: [Override {
                 condition: "header:X-Canary=always".parse().unwrap(),
@@ -128,18 +129,20 @@ mod tests {
         }
     }
 
-    fn choose(split: &Split, fields: &[(&str, &str)]) -> Option<usize> {
+    fn choose(split: &Split<usize>, fields: &[(&str, &str)]) -> Option<usize> {
         let mut request = http::Request::builder();
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        split.choose(&Subject {
-            head: &head,
-            path: "/",
-            client: [127, 0, 0, 1].into(),
-            identity: None,
-        })
+        split
+            .choose(&Subject {
+                head: &head,
+                path: "/",
+                client: [127, 0, 0, 1].into(),
+                identity: None,
+            })
+            .copied()
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::auth::Place;
 
 /// A cookie that names an endpoint, by its identity: a number that stands for the endpoint's address, and is the same in
 /// all gateways.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sticky {
     name: Box<str>,
     place: Place,

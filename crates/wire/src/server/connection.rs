@@ -71,8 +71,8 @@ enum After<E> {
     Next,
     /// It is over.
     Close,
-    /// It has switched protocols.
-    Tunnel(Box<Upgraded>, E),
+    /// It has switched protocols. Boxed, so that no connection holds room for it before.
+    Tunnel(Box<Upgraded>, Box<E>),
 }
 
 /// Serves the requests that come in on `io`, one after the other, until either side has had enough.
@@ -213,7 +213,7 @@ async fn exchange<S: Service>(
         let mut call = pin!(service.call(request, client));
         poll_fn(|context| poll_answer(stream, call.as_mut(), context)).await
     };
-    let Some((response, record)) = answer else {
+    let Some((response, mut record)) = answer else {
         return After::Close;
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -229,7 +229,11 @@ async fn exchange<S: Service>(
         !persists,
         config.write_idle,
     );
-    let end = poll_fn(|context| sending.poll(stream, context)).await;
+    let end = poll_fn(|context| match sending.poll(stream, context) {
+        Poll::Ready(end) => Poll::Ready(end),
+        Poll::Pending => record.poll_ended(context).map(|()| End::Ended),
+    })
+    .await;
     let received = stream.borrow().received;
     record.finish(Outcome {
         received,
@@ -251,7 +255,7 @@ async fn exchange<S: Service>(
             After::Close
         }
         End::ClientGone => After::Close,
-        End::BodyFailed(_) => {
+        End::BodyFailed(_) | End::Ended => {
             if sending.ends_with_connection() {
                 // A plain close would be the regular end of this body.
                 stream.borrow().io.reset_on_close();
@@ -432,27 +436,41 @@ async fn switch<E: Exchange>(
         });
         return After::Close;
     }
-    After::Tunnel(upgraded, record)
+    drop(sending);
+    stream.borrow_mut().write.release();
+    After::Tunnel(upgraded, Box::new(record))
 }
 
 /// Passes bytes both ways. The connection ends with it.
 async fn run_tunnel<E: Exchange>(
     stream: &RefCell<Stream>,
     upgraded: Box<Upgraded>,
-    mut record: E,
+    mut record: Box<E>,
     idle: Duration,
 ) {
     let mut tunnel = Tunnel::new(upgraded, idle);
     let tunnelled = poll_fn(|context: &mut Context<'_>| {
         let stream = &mut *stream.borrow_mut();
-        tunnel.poll(&mut stream.io, &mut stream.read, &mut record, context)
+        match tunnel.poll(&mut stream.io, &mut stream.read, &mut *record, context) {
+            Poll::Ready(tunnelled) => Poll::Ready(tunnelled),
+            Poll::Pending => record.poll_ended(context).map(|()| tunnel.ended()),
+        }
     })
     .await;
+    if tunnelled.end == TunnelEnd::Ended {
+        let mut farewell = Box::pin(tunnel.into_farewell());
+        poll_fn(|context: &mut Context<'_>| {
+            let stream = &mut *stream.borrow_mut();
+            farewell.poll(&mut stream.io, &mut stream.read, context)
+        })
+        .await;
+    }
     let end = match tunnelled.end {
         TunnelEnd::Closed => End::Complete,
         TunnelEnd::BrokenUp => End::ClientGone,
         TunnelEnd::BrokenDown => End::BodyFailed(BodyError::Truncated),
         TunnelEnd::Idle => End::BodyFailed(BodyError::TimedOut),
+        TunnelEnd::Ended => End::Ended,
     };
     record.finish(Outcome {
         received: tunnelled.received,
@@ -470,7 +488,7 @@ mod tests {
 
     use super::*;
     use crate::head::RequestLimits;
-    use crate::tunnel::TunnelSide;
+    use crate::tunnel::{Passed, TunnelSide};
 
     const WHILE: std::time::Duration = std::time::Duration::from_secs(10);
     const CONFIG: ServerConfig = ServerConfig {
@@ -491,7 +509,7 @@ mod tests {
     struct Record;
 
     impl Exchange for Record {
-        fn passed(&mut self, _: TunnelSide, _: &[u8]) {}
+        fn passed(&mut self, _: TunnelSide, _: Passed) {}
 
         fn finish(self, _: Outcome) {}
     }

@@ -10,13 +10,14 @@ pub use drain::Drain;
 pub use stream::{Client, RequestBody};
 
 use std::future::Future;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
 
 use crate::body::{Body, BodyError};
 use crate::head::{HeadError, RequestLimits};
-use crate::tunnel::TunnelSide;
+use crate::tunnel::{Passed, TunnelSide};
 
 /// Answers requests.
 pub trait Service {
@@ -36,8 +37,15 @@ pub trait Service {
 
 /// Learns how the exchange of a request and its answer ended.
 pub trait Exchange {
-    /// Bytes have passed through the tunnel that the connection has become.
-    fn passed(&mut self, from: TunnelSide, bytes: &[u8]);
+    /// Something has passed through the tunnel that the connection has become.
+    fn passed(&mut self, from: TunnelSide, passed: Passed);
+
+    /// Ready when the exchange is to end although its answer has not. Asked while nothing of that can be sent; has the
+    /// task of `context` woken.
+    fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let _ = context;
+        Poll::Pending
+    }
 
     /// The answer has been handed to the kernel, or never will be.
     fn finish(self, outcome: Outcome);
@@ -63,6 +71,8 @@ pub enum End {
     ClientGone,
     /// The answer's body did not arrive whole.
     BodyFailed(BodyError),
+    /// [`Exchange::poll_ended`] has said that it was to end.
+    Ended,
 }
 
 /// Limits of a client connection.

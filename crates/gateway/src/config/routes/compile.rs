@@ -1,6 +1,6 @@
 //! From the written routes to the compiled snapshot, with every error on the way.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cache::KeyRecipe;
@@ -11,17 +11,19 @@ use super::auth::Issuers;
 use super::check::{Check, Checked, CheckedDestination, Shared};
 use super::limit::Redis;
 use super::rate_limits::Limits;
-use super::upstreams::{CheckedFallback, Upstreams};
+use super::upstreams::{CheckedFallback, UpstreamSpec, Upstreams};
 use super::written::Route as Written;
 use crate::auth::{Authority, Consumers, Hidden, Service, TokenIssuer};
 use crate::config::document::{Document, Step};
+use crate::config::live::{Carried, RouteState, UpstreamKey};
+use crate::config::source_files::{Digest, SourceFiles};
 use crate::config::structure::Structure;
 use crate::config::{Destination, Fallback, Finding, Policy, Route, Settings, Snapshot};
-use crate::counters::{RouteCounts, counting_workers};
+use crate::counters::counting_workers;
 use crate::middleware::rate_limit::RateLimits;
 use crate::proxy::Mirror;
 use crate::router::Router;
-use crate::upstream::Peers;
+use crate::upstream::{Peers, Upstream};
 
 /// A snapshot, and what its author should know about it.
 #[derive(Debug)]
@@ -34,7 +36,16 @@ pub(in crate::config) struct Compiled {
 #[derive(Debug)]
 pub(in crate::config) struct Credentials {
     pub(in crate::config) issuer: TokenIssuer,
-    pub(in crate::config) consumers: Option<Arc<Consumers>>,
+    pub(in crate::config) consumers: Option<(Digest, Arc<Consumers>)>,
+}
+
+/// What a configuration is made of besides its text.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::config) struct Sources<'a> {
+    /// What is known from the configuration before.
+    pub(in crate::config) carried: &'a Carried,
+    /// Reads what is referred to.
+    pub(in crate::config) files: &'a SourceFiles,
 }
 
 /// Compiles a routes file, or tells everything that is wrong with it.
@@ -42,6 +53,7 @@ pub(in crate::config) fn compile(
     document: &Document<'_>,
     settings: &Settings,
     credentials: Credentials,
+    sources: Sources<'_>,
 ) -> Result<Compiled, Vec<Finding>> {
     let schema = super::schema_value();
     let mut findings = Structure::new(document, &schema).check();
@@ -52,6 +64,7 @@ pub(in crate::config) fn compile(
         &root,
         settings,
         &credentials,
+        sources,
         &mut findings,
         &mut warnings,
     );
@@ -107,6 +120,7 @@ pub(in crate::config) fn compile(
                         authority,
                         upstreams,
                         settings,
+                        sources.carried,
                     )
                 },
                 warnings,
@@ -123,10 +137,11 @@ pub(in crate::config) fn compile(
 pub(in crate::config) fn default_route(
     settings: &Settings,
     credentials: Credentials,
+    sources: Sources<'_>,
 ) -> Result<Snapshot, Vec<Finding>> {
     let text = r#"{"routes": [{"path": "/{*path}", "name": "default"}]}"#;
     let document = Document::parse("default routes", text).map_err(|finding| vec![finding])?;
-    compile(&document, settings, credentials).map(|compiled| compiled.snapshot)
+    compile(&document, settings, credentials, sources).map(|compiled| compiled.snapshot)
 }
 
 /// The elements of `routes`, whatever they are.
@@ -163,6 +178,7 @@ fn authority(credentials: Credentials, issuers: &Issuers, routes: &[Checked]) ->
         issuer: credentials.issuer,
         consumers: credentials.consumers,
         remote_keys: issuers.remote_keys(),
+        issuers: issuers.all(),
     }
 }
 
@@ -173,41 +189,51 @@ fn assemble(
     authority: Authority,
     upstreams: Upstreams,
     settings: &Settings,
+    carried: &Carried,
 ) -> Snapshot {
     let mut names: HashSet<Box<str>> = routes
         .iter()
         .filter_map(|route| route.name.as_deref().map(Into::into))
         .collect();
     let workers = counting_workers(settings);
-    let peers = Arc::new(Peers::new(workers));
     let mut compiled = Vec::new();
-    let (mut all, named) = upstreams.build(&peers, workers);
+    let mut built = Built::new(carried, workers);
+    let named = built.named(upstreams);
     for route in routes {
         let pattern = route.matched.path.to_string();
         let name = route
             .name
             .map_or_else(|| free_name(&pattern, &mut names), Into::into);
         limits.name_counters(&name, &route.rate_limits);
+        let before = carried.route(&name);
         let destination = match (route.service, route.destination) {
             (Some(service), _) => Destination::Service(service),
             (None, Some(CheckedDestination::Named(upstream))) => {
-                let Some(&index) = named.get(&upstream) else {
+                let Some(upstream) = named.get(&upstream) else {
                     continue;
                 };
-                Destination::Upstream(index)
+                Destination::Upstream(Arc::clone(upstream))
             }
             (None, Some(CheckedDestination::Split(split))) => {
                 Destination::Split(split.resolve(&named))
             }
             (None, Some(CheckedDestination::Own(spec))) => {
-                all.push(spec.build(&name, &peers, workers));
-                Destination::Upstream(all.len() - 1)
+                let key = UpstreamKey::OfRoute(name.clone());
+                Destination::Upstream(built.upstream(key, &name, *spec))
             }
             // It has its findings.
             (None, None) => continue,
         };
-        let guard = route.guard.and_then(|guard| guard.build(&name));
-        compiled.push(Route {
+        let guard_before = before.and_then(|before| before.guard.as_ref());
+        let guard = route
+            .guard
+            .and_then(|guard| guard.build(&name, guard_before));
+        let hedge_before = before.and_then(|before| before.hedge.as_ref());
+        compiled.push(Arc::new(Route {
+            state: before.map_or_else(
+                || Arc::new(RouteState::new(&name, workers)),
+                |before| Arc::clone(&before.state),
+            ),
             name,
             pattern: pattern.into(),
             destination,
@@ -232,39 +258,86 @@ fn assemble(
             compression: route.compression,
             shadowed: route.shadowed,
             retry: route.retry,
-            hedge: route.hedge,
+            hedge: route.hedge.map(|hedge| hedge.going_on_from(hedge_before)),
             guard,
             fallback: route.fallback.and_then(|fallback| match fallback {
-                CheckedFallback::Named(name) => named.get(&name).copied().map(Fallback::Upstream),
+                CheckedFallback::Named(name) => named.get(&name).cloned().map(Fallback::Upstream),
                 CheckedFallback::Answer(answer) => Some(Fallback::Answer(answer)),
                 CheckedFallback::Stale => Some(Fallback::Stale),
             }),
             mirror: route.mirror.and_then(|(name, share)| {
-                let upstream = *named.get(&name)?;
+                let upstream = Arc::clone(named.get(&name)?);
                 Some(Mirror { upstream, share })
             }),
             priority: route.priority,
-            counts: Arc::new(RouteCounts::new(workers)),
-        });
+        }));
     }
+    let counted = carried.counted().cloned();
     Snapshot {
         cache_recipes: recipes(&compiled),
         cache_shares: Box::default(),
-        unrouted: Arc::new(RouteCounts::new(workers)),
+        unrouted: carried
+            .unrouted()
+            .unwrap_or_else(|| Arc::new(RouteState::new("", workers))),
+        peers: built.peers,
         router,
         routes: compiled.into(),
-        upstreams: all.into(),
-        rate_limits: RateLimits::new(
+        upstreams: built.upstreams.into(),
+        definitions: built.definitions.into(),
+        rate_limits: Arc::new(RateLimits::new(
             limits.all,
             settings.rate_limit_fields,
             settings.rate_limit_keys,
-        ),
-        authority,
+            counted,
+        )),
+        authority: Arc::new(authority),
+    }
+}
+
+/// Upstreams that have been made, or taken over.
+struct Built<'a> {
+    carried: &'a Carried,
+    /// How many workers count.
+    workers: usize,
+    peers: Arc<Peers>,
+    upstreams: Vec<Arc<Upstream>>,
+    definitions: Vec<(UpstreamKey, UpstreamSpec)>,
+}
+
+impl<'a> Built<'a> {
+    fn new(carried: &'a Carried, workers: usize) -> Self {
+        let new = || Arc::new(Peers::new(workers));
+        Self {
+            carried,
+            workers,
+            peers: carried.peers().cloned().unwrap_or_else(new),
+            upstreams: Vec::new(),
+            definitions: Vec::new(),
+        }
+    }
+
+    /// Those of the file, by name.
+    fn named(&mut self, upstreams: Upstreams) -> HashMap<String, Arc<Upstream>> {
+        let specs = upstreams.into_specs();
+        let built = specs.map(|(name, spec)| {
+            let key = UpstreamKey::Named(name.as_str().into());
+            let upstream = self.upstream(key, &name, spec);
+            (name, upstream)
+        });
+        built.collect()
+    }
+
+    fn upstream(&mut self, key: UpstreamKey, name: &str, spec: UpstreamSpec) -> Arc<Upstream> {
+        let before = self.carried.upstream(&key);
+        let upstream = spec.build(name, &self.peers, self.workers, before);
+        self.upstreams.push(Arc::clone(&upstream));
+        self.definitions.push((key, spec));
+        upstream
     }
 }
 
 /// By what the routes make keys, each once.
-fn recipes(routes: &[Route]) -> Box<[KeyRecipe]> {
+fn recipes(routes: &[Arc<Route>]) -> Box<[KeyRecipe]> {
     let mut recipes: Vec<KeyRecipe> = Vec::new();
     for cache in routes.iter().filter_map(|route| route.cache.as_ref()) {
         if !recipes.contains(&cache.recipe) {

@@ -74,6 +74,7 @@ impl LimitCheck<'_> {
         let policy = policy.filter(|_| self.findings.len() == before)?;
         Some(RateLimit {
             name: name.into(),
+            identity: 0,
             policy,
             by,
             cost: written.cost,

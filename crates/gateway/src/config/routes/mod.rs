@@ -11,7 +11,8 @@ mod service;
 mod upstreams;
 mod written;
 
-pub(super) use compile::{Compiled, Credentials, compile, default_route};
+pub(super) use compile::{Compiled, Credentials, Sources, compile, default_route};
+pub(super) use upstreams::UpstreamSpec;
 
 use serde_json::Value;
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use http::HeaderValue;
+use load_balancer::identity;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -71,7 +72,7 @@ impl Limits {
         limits
     }
 
-    /// Gives the limits that a route has of its own a name in Redis, now that the route has one.
+    /// Gives the limits that a route has of its own their identity, and a name in Redis, now that the route has one.
     pub(super) fn name_counters(&mut self, route: &str, limits: &StagedLimits) {
         let stages = [&limits.on_arrival, &limits.once_known];
         for of_route in stages.into_iter().flatten().flat_map(|stage| &stage.limits) {
@@ -232,13 +233,18 @@ fn unknown(name: &str, mut known: Vec<&str>) -> String {
     }
 }
 
-/// Gives a limit its name in Redis where it is to have one, and has none.
+/// Gives a limit its identity, and its name in Redis where it is to have one, if it has none.
 fn name_counter(limit: &mut RateLimit, owner: Owner<'_>) {
-    if let Some(shared) = limit
-        .shared
-        .as_mut()
-        .filter(|shared| shared.name.is_empty())
-    {
-        shared.name = counter_name(owner, &limit.name, &limit.policy);
+    if limit.identity != 0 {
+        return;
+    }
+    let name = counter_name(owner, &limit.name, &limit.policy);
+    let by = limit
+        .by
+        .iter()
+        .fold(String::new(), |by, part| format!("{by}\n{part}"));
+    limit.identity = identity(&format!("{name}{by}")).max(1);
+    if let Some(shared) = &mut limit.shared {
+        shared.name = name;
     }
 }

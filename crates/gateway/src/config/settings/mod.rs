@@ -33,6 +33,8 @@ use source::Reader;
 /// All settings, validated.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// What all of them were made of.
+    pub(crate) sources: Arc<Sources>,
     /// `HOST`: the address to listen on.
     pub host: IpAddr,
     /// `PORT`; 0 for any free one.
@@ -51,6 +53,8 @@ pub struct Settings {
     pub routes_config_path: PathBuf,
     /// Whether the user named that file, so that its absence is an error.
     pub routes_config_path_is_given: bool,
+    /// `WATCH_CONFIG`, `STATE_DIR`, `START_FROM_LAST_GOOD`, `ROLLBACK_*`.
+    pub reload: ReloadSettings,
     /// `JWT_*`.
     pub jwt: JwtSettings,
     /// `ALLOWED_ORIGINS`: the CORS policy of routes that have none of their own.
@@ -133,6 +137,30 @@ pub struct JwtSettings {
     pub expiration: Duration,
     /// `JWT_LEEWAY`.
     pub leeway: Duration,
+}
+
+/// How routes are replaced while they are served.
+#[derive(Debug, Clone)]
+pub struct ReloadSettings {
+    /// `WATCH_CONFIG`.
+    pub watch: bool,
+    /// `STATE_DIR`: where applied routes files are kept; none where they are not.
+    pub state_dir: Option<PathBuf>,
+    /// `START_FROM_LAST_GOOD`.
+    pub start_from_last_good: bool,
+    /// `ROLLBACK_*`: none where nothing is taken back.
+    pub rollback: Option<RollbackSettings>,
+}
+
+/// When a change of the routes is taken back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RollbackSettings {
+    /// `ROLLBACK_WINDOW`: how long requests are watched, before and after.
+    pub window: Duration,
+    /// `ROLLBACK_THRESHOLD`: by how much the share of failed requests must grow, 0 to 1.
+    pub threshold: f64,
+    /// `ROLLBACK_MIN_REQUESTS`.
+    pub min_requests: u64,
 }
 
 /// Where rate limits of several gateways are counted.
@@ -228,6 +256,8 @@ pub struct Timeouts {
     pub request: Duration,
     /// `SHUTDOWN_TIMEOUT`.
     pub shutdown: Duration,
+    /// `DRAIN_TIMEOUT`.
+    pub drain: Duration,
 }
 
 /// How idle connections to backends are kept.
@@ -289,6 +319,7 @@ impl Settings {
         use values as v;
         let mut read = Reader::new(sources);
         let settings = Self {
+            sources: Arc::new(sources.clone()),
             host: read.value("HOST", v::ip_address),
             port: read.value("PORT", v::port),
             admin_addr: read.value("ADMIN_ADDR", v::address_or_off),
@@ -298,6 +329,12 @@ impl Settings {
             backends: read.backends(),
             routes_config_path: read.value("ROUTES_CONFIG_PATH", v::path),
             routes_config_path_is_given: read.is_given("ROUTES_CONFIG_PATH"),
+            reload: ReloadSettings {
+                watch: read.value("WATCH_CONFIG", v::switch),
+                state_dir: read.value("STATE_DIR", v::optional_path),
+                start_from_last_good: read.value("START_FROM_LAST_GOOD", v::switch),
+                rollback: read.rollback(),
+            },
             jwt: JwtSettings {
                 secret: Secret(read.value("JWT_SECRET", v::text)),
                 issuer: read.value("JWT_ISSUER", v::text),
@@ -355,6 +392,7 @@ impl Settings {
                 connect: read.value("CONNECT_TIMEOUT", v::duration),
                 request: read.value("REQUEST_TIMEOUT", v::duration),
                 shutdown: read.value("SHUTDOWN_TIMEOUT", v::duration_or_zero),
+                drain: read.value("DRAIN_TIMEOUT", v::duration_or_zero),
             },
             upstream_pool: UpstreamPool {
                 idle_timeout: read.value("UPSTREAM_IDLE_TIMEOUT", v::duration),

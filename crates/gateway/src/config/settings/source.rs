@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use load_balancer::Locality;
 
+use super::RollbackSettings;
 use super::table::{SETTINGS, Setting};
 use super::values;
 use crate::config::Finding;
@@ -17,6 +18,8 @@ use crate::upstream::Target;
 /// Values as given: flag before environment before `.env` file before default.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
+    /// The `.env` file, whether or not there is one.
+    file: PathBuf,
     values: HashMap<&'static str, Given>,
 }
 
@@ -90,13 +93,42 @@ impl Sources {
         environment: impl Fn(&str) -> Option<String>,
         flag: impl Fn(&Setting) -> Option<String>,
     ) -> Result<Self, Finding> {
-        let mut sources = Self::default();
-        sources.add_file(env_file)?;
+        let mut sources = Self::in_file(env_file)?;
         for setting in SETTINGS {
             sources.add(setting, environment(setting.variable), Origin::Environment);
             sources.add(setting, flag(setting), Origin::Flag);
         }
         Ok(sources)
+    }
+
+    /// Those in a `.env` file only.
+    fn in_file(path: &Path) -> Result<Self, Finding> {
+        let mut sources = Self {
+            file: path.to_owned(),
+            ..Self::default()
+        };
+        sources.add_file(path)?;
+        Ok(sources)
+    }
+
+    /// The variables that have another value in the `.env` file by now, where neither the environment nor a flag goes before it.
+    ///
+    /// # Errors
+    /// When the file cannot be read any more, or is malformed.
+    pub(crate) fn changed(&self) -> Result<Vec<&'static str>, Finding> {
+        let now = Self::in_file(&self.file)?;
+        let of_file = |sources: &Self, variable| {
+            let given = sources.values.get(variable);
+            let in_file = given.filter(|given| matches!(given.origin, Origin::File(..)));
+            in_file.map(|given| given.value.clone())
+        };
+        let variables = SETTINGS.iter().map(|setting| setting.variable);
+        let changed = variables.filter(|&variable| {
+            let before = self.values.get(variable);
+            before.is_none_or(|before| matches!(before.origin, Origin::File(..)))
+                && of_file(self, variable) != of_file(&now, variable)
+        });
+        Ok(changed.collect())
     }
 
     fn add_file(&mut self, path: &Path) -> Result<(), Finding> {
@@ -208,6 +240,19 @@ impl<'a> Reader<'a> {
         } else {
             self.value("BACKEND_URL", values::target)
         }
+    }
+
+    /// `ROLLBACK_*`, where changes may be taken back.
+    pub(super) fn rollback(&mut self) -> Option<RollbackSettings> {
+        let window = self.value("ROLLBACK_WINDOW", values::duration_or_off);
+        let percent = self.value("ROLLBACK_THRESHOLD", values::percent);
+        let min_requests = self.value("ROLLBACK_MIN_REQUESTS", values::request_count);
+        Some(RollbackSettings {
+            window: window?,
+            #[allow(clippy::cast_precision_loss, reason = "it is 100 at most")]
+            threshold: percent as f64 / 100.0,
+            min_requests: min_requests as u64,
+        })
     }
 
     /// `ZONE` and `REGION`, where either is given.

@@ -110,6 +110,42 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         ROUTING,
+        "WATCH_CONFIG",
+        "true",
+        "Whether a change of the routes file, or of a file that it needs, is applied at once; without, SIGHUP has it applied",
+    ),
+    setting(
+        ROUTING,
+        "STATE_DIR",
+        "",
+        "Folder in which routes files that have been applied are kept, the last 20; none are without one",
+    ),
+    setting(
+        ROUTING,
+        "START_FROM_LAST_GOOD",
+        "false",
+        "Whether a start with a broken routes file serves the last one that is kept in STATE_DIR, in place of failing",
+    ),
+    setting(
+        ROUTING,
+        "ROLLBACK_WINDOW",
+        "off",
+        "How long requests are watched after a change of the routes: when answers of 5xx become more frequent, it is taken back; up to 24h, or \"off\"",
+    ),
+    setting(
+        ROUTING,
+        "ROLLBACK_THRESHOLD",
+        "10",
+        "By how many percent of the requests answers of 5xx must become more frequent for that, 1 to 100",
+    ),
+    setting(
+        ROUTING,
+        "ROLLBACK_MIN_REQUESTS",
+        "100",
+        "How many requests there must have been for that, 1 to 1000000",
+    ),
+    setting(
+        ROUTING,
         "BACKEND_URL",
         "http://localhost:8081",
         "Where routes without a target go",
@@ -425,6 +461,12 @@ pub const SETTINGS: &[Setting] = &[
         "WEBSOCKET_IDLE_TIMEOUT",
         "3600",
         "Longest silence of a WebSocket, both ways, and of an event stream",
+    ),
+    setting(
+        TIMEOUTS,
+        "DRAIN_TIMEOUT",
+        "30",
+        "How long WebSockets and answers under way may go on when their route has been removed; 0 to 24h",
     ),
     setting(
         TIMEOUTS,

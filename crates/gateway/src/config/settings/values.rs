@@ -283,6 +283,26 @@ pub(super) fn duration_or_zero(text: &str) -> Parsed<Duration> {
         .ok_or_else(|| allowed.to_owned())
 }
 
+/// A time of more than nothing up to a day, or "off".
+pub(super) fn duration_or_off(text: &str) -> Parsed<Option<Duration>> {
+    if text == "off" {
+        return Ok(None);
+    }
+    duration(text)
+        .map(Some)
+        .map_err(|allowed| allowed + ", or \"off\"")
+}
+
+/// 1 to 100.
+pub(super) fn percent(text: &str) -> Parsed<usize> {
+    whole_number(text, 1, 100)
+}
+
+/// 1 to a million.
+pub(super) fn request_count(text: &str) -> Parsed<usize> {
+    whole_number(text, 1, 1_000_000)
+}
+
 /// From 1 s to ten years.
 pub(super) fn long_duration(text: &str) -> Parsed<Duration> {
     let time = long_duration_or_zero(text)?;

@@ -4,19 +4,19 @@ use std::cell::{Cell, Ref, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{HOST, USER_AGENT};
 use http::{HeaderValue, Method, Uri, Version, request};
 use tokio::time::Instant;
 use wire::server::{End, Outcome};
-use wire::tunnel::TunnelSide;
-use wire::websocket::MessageCounter;
+use wire::tunnel::{Passed, TunnelSide};
 
 use super::AccessLog;
 use crate::auth::Identity;
 use crate::caching::Report;
-use crate::config::Snapshot;
+use crate::config::{LocalRoute, Ongoing, Waiting};
 use crate::counters::{Direction, Failure, RouteShard, TraceId};
 use crate::error::ErrorCode;
 use crate::middleware::size_limit::Oversized;
@@ -41,13 +41,16 @@ pub(crate) struct Entry {
     pub(super) upstream_time: Option<Duration>,
     pub(super) total_time: Duration,
     started: Instant,
-    /// What passes through the WebSocket that the request has become.
-    websocket: Option<Box<[MessageCounter; 2]>>,
-    /// Keeps the name alive that `route` stands for.
-    snapshot: Arc<Snapshot>,
-    route: Option<usize>,
+    /// Whether the request has become a WebSocket that is counted.
+    is_websocket: bool,
+    /// What is known of its route, or of requests without one: all that is held of it once there is an answer.
+    ongoing: Rc<Ongoing>,
+    /// The path pattern of its route, where the request is traced.
+    pattern: Option<Rc<str>>,
+    /// Its route until then.
+    route: Option<Rc<LocalRoute>>,
     /// A rate limit that would have refused the request.
-    shadowed: Option<usize>,
+    shadowed: Option<Arc<str>>,
     /// Why the request would have been refused by policies that are tried out.
     shadow: Vec<ErrorCode>,
     /// Whether the body has turned out larger than a limit that is tried out.
@@ -85,14 +88,14 @@ impl Entry {
         request_id: HeaderValue,
         client: IpAddr,
         head: &request::Parts,
-        snapshot: &Arc<Snapshot>,
+        unrouted: &Rc<Ongoing>,
     ) -> Self {
         Self {
             method: Some(head.method.clone()),
             target: head.uri.clone(),
             host: head.headers.get(HOST).cloned(),
             user_agent: head.headers.get(USER_AGENT).cloned(),
-            ..Self::unreadable(started, request_id, client, head.version, snapshot)
+            ..Self::unreadable(started, request_id, client, head.version, unrouted)
         }
     }
 
@@ -102,7 +105,7 @@ impl Entry {
         request_id: HeaderValue,
         client: IpAddr,
         version: Version,
-        snapshot: &Arc<Snapshot>,
+        unrouted: &Rc<Ongoing>,
     ) -> Self {
         Self {
             request_id,
@@ -120,8 +123,9 @@ impl Entry {
             upstream_time: None,
             total_time: Duration::ZERO,
             started,
-            websocket: None,
-            snapshot: Arc::clone(snapshot),
+            is_websocket: false,
+            ongoing: Rc::clone(unrouted),
+            pattern: None,
             route: None,
             shadowed: None,
             shadow: Vec::new(),
@@ -140,10 +144,13 @@ impl Entry {
         &self.request_id
     }
 
-    pub(crate) fn set_route(&mut self, route: usize) {
+    pub(crate) fn set_route(&mut self, route: &Rc<LocalRoute>) {
         // A preflight may have had one before.
         self.leave();
-        self.route = Some(route);
+        self.ongoing = Rc::clone(&route.ongoing);
+        // Only spans tell of it.
+        self.pattern = self.trace.is_some().then(|| Rc::clone(&route.pattern));
+        self.route = Some(Rc::clone(route));
         if let Some(counts) = self.counts() {
             counts.in_flight.rise();
         }
@@ -151,7 +158,7 @@ impl Entry {
 
     /// The counters for the request; none where nothing is counted.
     pub(crate) fn counts(&self) -> Option<&RouteShard> {
-        self.snapshot.counts(self.route)
+        self.ongoing.state.counts.own()
     }
 
     /// The trace that the request is part of, where somebody records it: a link to any other would lead nowhere.
@@ -164,34 +171,45 @@ impl Entry {
 
     /// The request is in flight no more, or its route is another.
     fn leave(&self) {
-        if let (Some(counts), Some(_)) = (self.counts(), self.route) {
-            match self.websocket {
-                None => counts.in_flight.fall(),
-                Some(_) => counts.websockets.open.fall(),
+        if let (Some(counts), Some(_)) = (self.counts(), self.route_name()) {
+            match self.is_websocket {
+                false => counts.in_flight.fall(),
+                true => counts.websockets.open.fall(),
             }
         }
     }
 
     /// The connection becomes a WebSocket with this answer: the request has been answered in this time.
     pub(crate) fn become_websocket(&mut self) {
+        self.stand_alone();
         if let Some(counts) = self.counts() {
             counts.in_flight.fall();
             counts.websockets.open.rise();
             counts.websockets.opened.increment();
             counts.took(self.started.elapsed(), self.recorded());
-            self.websocket = Some(Box::default());
+            self.is_websocket = true;
         }
     }
 
-    /// Bytes have passed through the WebSocket.
-    fn passed(&mut self, direction: Direction, bytes: &[u8]) {
-        let Some(counters) = &mut self.websocket else {
-            return;
-        };
-        let messages = counters[direction as usize].count(bytes);
-        if let Some(RouteShard { websockets, .. }) = self.counts() {
-            websockets.bytes.add(direction as usize, bytes.len() as u64);
-            websockets.messages.add(direction as usize, messages);
+    /// Copies what has been a part of the request's head so far: the buffer that the head was read into would otherwise be held
+    /// as long as this lasts, for a few of its bytes.
+    fn stand_alone(&mut self) {
+        if let Ok(target) = self.target.to_string().parse() {
+            self.target = target;
+        }
+        let fields = [self.host.as_mut(), self.user_agent.as_mut()];
+        for field in fields.into_iter().flatten().chain([&mut self.request_id]) {
+            if let Ok(copy) = HeaderValue::from_bytes(field.as_bytes()) {
+                *field = copy;
+            }
+        }
+    }
+
+    /// Something has passed through the WebSocket.
+    fn passed(&self, direction: Direction, passed: Passed) {
+        if let (Some(RouteShard { websockets, .. }), true) = (self.counts(), self.is_websocket) {
+            websockets.bytes.add(direction as usize, passed.bytes);
+            websockets.messages.add(direction as usize, passed.messages);
         }
     }
 
@@ -202,7 +220,7 @@ impl Entry {
         };
         self.leave();
         counts.answered(self.method.as_ref(), self.status);
-        if self.websocket.is_none() {
+        if !self.is_websocket {
             counts.took(self.total_time, self.recorded());
             let bytes = &counts.body_bytes;
             bytes.add(Direction::Received as usize, self.received);
@@ -211,13 +229,18 @@ impl Entry {
         self.count_failures(counts);
     }
 
-    /// Index into the snapshot's routes, once one is found.
-    pub(crate) fn route(&self) -> Option<usize> {
-        self.route
+    /// The route, once one is found.
+    pub(crate) fn route(&self) -> Option<&Rc<LocalRoute>> {
+        self.route.as_ref()
     }
 
-    /// A rate limit that would have refused the request, were it enforced: its index among the snapshot's.
-    pub(crate) fn set_shadowed(&mut self, limit: Option<usize>) {
+    /// Lets go of the route's configuration: there is an answer, and how long that takes is not known.
+    pub(crate) fn let_go_of_route(&mut self) {
+        self.route = None;
+    }
+
+    /// A rate limit that would have refused the request, were it enforced.
+    pub(crate) fn set_shadowed(&mut self, limit: Option<Arc<str>>) {
         self.shadowed = limit;
     }
 
@@ -256,7 +279,7 @@ impl Entry {
     }
 
     pub(super) fn shadowed(&self) -> Option<&str> {
-        self.snapshot.rate_limits.name(self.shadowed?)
+        self.shadowed.as_deref()
     }
 
     /// A member of an upstream is asked.
@@ -337,7 +360,7 @@ impl Entry {
 
     /// What its span tells.
     fn served(&self) -> Served<'_> {
-        let route = self.route.and_then(|route| self.snapshot.routes.get(route));
+        let name = self.route_name();
         Served {
             method: self.method.as_ref(),
             path: self.target.path(),
@@ -345,7 +368,7 @@ impl Entry {
             user_agent: self.user_agent.as_ref(),
             client: self.client,
             version: self.version,
-            route: route.map(|route| (&*route.pattern, &*route.name)),
+            route: self.pattern.as_deref().zip(name),
             status: self.status,
             error: self.error.map(ErrorCode::code),
             cache: self.cache.map(|report| report.outcome.name()),
@@ -402,10 +425,8 @@ impl Entry {
     }
 
     pub(super) fn route_name(&self) -> Option<&str> {
-        self.snapshot
-            .routes
-            .get(self.route?)
-            .map(|route| &*route.name)
+        let name = &*self.ongoing.state.name;
+        (!name.is_empty()).then_some(name)
     }
 
     /// The address of the member that was asked last.
@@ -420,6 +441,8 @@ impl Entry {
 pub(crate) struct Exchange {
     log: Rc<AccessLog>,
     entry: Entry,
+    /// Its place among those of its route, once it waits.
+    waiting: Option<Waiting>,
 }
 
 impl Exchange {
@@ -427,6 +450,7 @@ impl Exchange {
         Self {
             log: Rc::clone(log),
             entry,
+            waiting: None,
         }
     }
 
@@ -436,12 +460,18 @@ impl Exchange {
 }
 
 impl wire::server::Exchange for Exchange {
-    fn passed(&mut self, from: TunnelSide, bytes: &[u8]) {
+    fn passed(&mut self, from: TunnelSide, passed: Passed) {
         let direction = match from {
             TunnelSide::Client => Direction::Received,
             TunnelSide::Backend => Direction::Sent,
         };
-        self.entry.passed(direction, bytes);
+        self.entry.passed(direction, passed);
+    }
+
+    fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let ongoing = &self.entry.ongoing;
+        let waiting = self.waiting.get_or_insert_with(|| Waiting::new(ongoing));
+        waiting.poll_ended(context)
     }
 
     fn finish(mut self, outcome: Outcome) {
@@ -454,6 +484,7 @@ impl wire::server::Exchange for Exchange {
             End::BodyFailed(wire::BodyError::TimedOut) => {
                 entry.error = Some(ErrorCode::UpstreamStalled)
             }
+            End::Ended => entry.error = Some(ErrorCode::RouteRemoved),
             End::BodyFailed(_) => entry.error = Some(ErrorCode::UpstreamTruncated),
         }
         // Dropping it writes the line.

@@ -14,8 +14,6 @@ use crate::router::ParameterPlace;
 /// A client, as one limit knows it.
 #[derive(Clone, Copy)]
 pub(super) struct Key<'a> {
-    /// The limit's, among all.
-    pub(super) index: usize,
     pub(super) limit: &'a RateLimit,
     /// Of the limit's parts that are path parameters.
     pub(super) parameters: &'a [ParameterPlace],
@@ -87,7 +85,7 @@ fn known<'a>(part: &Part, identity: &'a Identity) -> Option<Value<'a>> {
 
 impl Hash for Key<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.index.hash(state);
+        self.limit.identity.hash(state);
         self.spell(|bytes| state.write(bytes));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
@@ -15,7 +16,10 @@ use crate::router::ParameterPlace;
 #[derive(Debug)]
 pub struct RateLimit {
     /// As it stands in answers and logs: letters, digits, `-`, `_` and `.`.
-    pub name: Box<str>,
+    pub name: Arc<str>,
+    /// What its counts are kept by: the same for as long as its owner, its name, its policy and what it tells clients apart
+    /// by are the same.
+    pub identity: u64,
     /// How many units in which time.
     pub policy: Policy,
     /// What tells clients apart; nothing for all together.

@@ -1,5 +1,6 @@
 //! All limits, and what has been counted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rate_limiter::{Decision, Limiter};
@@ -16,6 +17,12 @@ use crate::auth::Subject;
 pub struct RateLimits {
     limits: Box<[RateLimit]>,
     fields: RateLimitFields,
+    counted: Arc<Counted>,
+}
+
+/// What has been counted, which outlives the limits' configuration: what is kept there is found by the limits' identities.
+#[derive(Debug)]
+pub struct Counted {
     limiter: Limiter,
     epoch: Instant,
 }
@@ -49,15 +56,25 @@ impl Outlook {
 }
 
 impl RateLimits {
-    /// Counts for about `keys` clients at once.
+    /// Counts for about `keys` clients at once, and goes on with what has been `counted` before.
     #[must_use]
-    pub fn new(limits: Vec<RateLimit>, fields: RateLimitFields, keys: usize) -> Self {
+    pub fn new(
+        limits: Vec<RateLimit>,
+        fields: RateLimitFields,
+        keys: usize,
+        counted: Option<Arc<Counted>>,
+    ) -> Self {
         let keys = if limits.is_empty() { 0 } else { keys };
+        let new = || {
+            Arc::new(Counted {
+                limiter: Limiter::new(keys),
+                epoch: Instant::now(),
+            })
+        };
         Self {
             limits: limits.into(),
             fields,
-            limiter: Limiter::new(keys),
-            epoch: Instant::now(),
+            counted: counted.unwrap_or_else(new),
         }
     }
 
@@ -66,9 +83,9 @@ impl RateLimits {
         &self.limits
     }
 
-    /// The name of a limit.
-    pub(crate) fn name(&self, limit: usize) -> Option<&str> {
-        self.limits.get(limit).map(|limit| &*limit.name)
+    /// What has been counted; none where there is no limit, and no room for counts.
+    pub(crate) fn counted(&self) -> Option<&Arc<Counted>> {
+        (!self.limits.is_empty()).then_some(&self.counted)
     }
 
     /// Whether any limit is counted in Redis.
@@ -101,12 +118,12 @@ impl RateLimits {
     }
 
     /// What the limits of a route that hold for `subject` say at `now`; nothing is counted.
-    pub(crate) fn outlook(
-        &self,
-        route: &RouteLimits,
-        subject: &Subject<'_>,
+    pub(crate) fn outlook<'a>(
+        &'a self,
+        route: &'a RouteLimits,
+        subject: &'a Subject<'a>,
         now: Instant,
-    ) -> Vec<(&RateLimit, Room)> {
+    ) -> Vec<(&'a RateLimit, Room)> {
         let now = self.since_epoch(now);
         let room = |key: &Key<'_>| match (&key.limit.shared, self.has_room(key, now)) {
             (Some(_), _) => Room::Elsewhere,
@@ -114,9 +131,7 @@ impl RateLimits {
             (None, false) => Room::None,
         };
         let holding = self.holding(route, subject);
-        holding
-            .map(|key| (&self.limits[key.index], room(&key)))
-            .collect()
+        holding.map(|key| (key.limit, room(&key))).collect()
     }
 
     /// The limits of a route that hold for `subject`.
@@ -129,7 +144,6 @@ impl RateLimits {
             .limits
             .iter()
             .map(|of_route| Key {
-                index: of_route.limit,
                 limit: &self.limits[of_route.limit],
                 parameters: &of_route.parameters,
                 subject,
@@ -138,11 +152,12 @@ impl RateLimits {
     }
 
     pub(super) fn since_epoch(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.epoch)
+        now.saturating_duration_since(self.counted.epoch)
     }
 
     pub(super) fn has_room(&self, key: &Key<'_>, now: Duration) -> bool {
-        self.limiter
+        self.counted
+            .limiter
             .has(&key.limit.policy, key, now, key.limit.cost)
     }
 
@@ -151,10 +166,10 @@ impl RateLimits {
         let limit = key.limit;
         let spared = outlook == Outlook::Refused && !limit.shadow && self.has_room(key, now);
         let units = if spared { 0 } else { limit.cost };
-        self.limiter.take(&limit.policy, key, now, units)
+        self.counted.limiter.take(&limit.policy, key, now, units)
     }
 
     pub(super) fn decide(&self, key: &Key<'_>, decision: &Decision, verdict: &mut Verdict) {
-        verdict.decide((key.index, key.limit), decision, self.fields);
+        verdict.decide(key.limit, decision, self.fields);
     }
 }

@@ -14,7 +14,7 @@ mod told;
 mod verdict;
 
 pub(crate) use limit::{OnError, Part, RateLimit, RouteLimit, RouteLimits, Shared, StagedLimits};
-pub(crate) use limits::{RateLimits, Room};
+pub(crate) use limits::{Counted, RateLimits, Room};
 pub(crate) use told::RateLimitFields;
 
 pub(crate) use counter_name::{Owner, counter_name};

@@ -41,6 +41,7 @@ type Params = dyn Fn(&Case) -> [(&'static str, i64); 2];
 fn named(name: &str, limit: u32, window: u32) -> RateLimit {
     RateLimit {
         name: name.into(),
+        identity: 1,
         policy: Policy::new(limit, Duration::from_secs(window.into())).unwrap(),
         by: [Part::Address].into(),
         cost: 1,

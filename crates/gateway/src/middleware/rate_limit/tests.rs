@@ -11,6 +11,7 @@ use crate::router::PathPattern;
 fn limit(name: &str, limit: u32) -> RateLimit {
     RateLimit {
         name: name.into(),
+        identity: load_balancer::identity(name),
         policy: Policy::new(limit, Duration::from_secs(60)).unwrap(),
         by: [Part::Address].into(),
         cost: 1,
@@ -46,7 +47,7 @@ impl Route {
             policy_field: Some(HeaderValue::from_static("policy")),
         };
         Self {
-            limits: RateLimits::new(limits, fields, 1_000),
+            limits: RateLimits::new(limits, fields, 1_000, None),
             route,
             now: Instant::now(),
         }
@@ -228,10 +229,9 @@ fn a_limit_in_the_shadow_refuses_nobody_and_says_nothing() {
     let route = Route::new(vec![shadow], RateLimitFields::All);
     assert_eq!(route.verdict("192.0.2.1", &[]).shadowed, None);
     let verdict = route.verdict("192.0.2.1", &[]);
-    assert_eq!(verdict.shadowed, Some(0));
+    assert_eq!(verdict.shadowed.as_deref(), Some("shadow"));
     assert!(verdict.result().is_ok());
     assert_eq!(written(verdict), [""; 0]);
-    assert_eq!(route.limits.name(0), Some("shadow"));
 }
 
 #[test]

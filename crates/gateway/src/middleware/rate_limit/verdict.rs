@@ -1,5 +1,6 @@
 //! What came of counting a request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
@@ -17,8 +18,8 @@ const RETRY_PAUSE: u64 = 1;
 pub(crate) struct Verdict {
     told: Told,
     refused: Option<Refused>,
-    /// A limit that would have refused it, were it enforced: an index.
-    pub(crate) shadowed: Option<usize>,
+    /// The name of a limit that would have refused it, were it enforced.
+    pub(crate) shadowed: Option<Arc<str>>,
 }
 
 /// Why a request may not pass; of two reasons the greater one is told.
@@ -39,16 +40,16 @@ impl Verdict {
         }
     }
 
-    /// What `limit`, whose index this is, has decided.
+    /// What `limit` has decided.
     pub(super) fn decide(
         &mut self,
-        (index, limit): (usize, &RateLimit),
+        limit: &RateLimit,
         decision: &Decision,
         fields: RateLimitFields,
     ) {
         if limit.shadow {
             if !decision.allowed {
-                self.shadowed = Some(index);
+                self.shadowed = Some(Arc::clone(&limit.name));
             }
             return;
         }
@@ -75,7 +76,7 @@ impl Verdict {
     pub(crate) fn add(&mut self, later: Self) {
         self.told.add_all(later.told);
         self.refused = self.refused.max(later.refused);
-        self.shadowed = later.shadowed.or(self.shadowed);
+        self.shadowed = later.shadowed.or(self.shadowed.take());
     }
 
     /// Lets the request pass, or not.

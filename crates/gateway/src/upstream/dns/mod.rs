@@ -47,7 +47,6 @@ mod system;
 mod tests;
 
 pub(crate) use names::{Names, Refresh, Watched};
-#[cfg(test)]
 pub(super) use question::Answer;
 pub(crate) use question::{Question, Resolved};
 pub(crate) use servers::most_sockets;

@@ -1,7 +1,7 @@
 //! Whose tokens are believed.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +15,9 @@ use crate::auth::{
     RemoteKeys, Source, TokenIssuer, public_keys,
 };
 use crate::config::document::{Document, Step};
-use crate::config::routes::compile::Credentials;
+use crate::config::routes::compile::{Credentials, Sources};
 use crate::config::routes::written::Period;
+use crate::config::source_files::{SourceFiles, digest};
 use crate::config::{Finding, Settings};
 
 const KEY: &str = "issuers";
@@ -51,11 +52,12 @@ impl Issuers {
         root: &Value,
         settings: &Settings,
         credentials: &Credentials,
+        Sources { carried, files }: Sources<'_>,
         findings: &mut Vec<Finding>,
         warnings: &mut Vec<Finding>,
     ) -> Self {
         let mut issuers = Self {
-            consumers: credentials.consumers.clone(),
+            consumers: credentials.consumers.as_ref().map(|(_, it)| Arc::clone(it)),
             weakness: weakness(settings),
             ..Self::default()
         };
@@ -69,6 +71,7 @@ impl Issuers {
                 document,
                 name,
                 folder,
+                files,
                 findings: &mut *findings,
                 warnings: &mut *warnings,
             };
@@ -76,13 +79,13 @@ impl Issuers {
             let issuer = Written::deserialize(value)
                 .ok()
                 .and_then(|written| check.issuer(&written, settings, &issuers.all))
-                .map(Arc::new);
+                .map(|issuer| carried.issuer(issuer));
             issuers.all.extend(issuer.clone());
             issuers.by_name.insert(name.as_str().into(), issuer);
         }
         // A secret that everybody knows must not open what others' keys protect.
         if issuers.by_name.is_empty() || !settings.jwt.is_default() {
-            let own = Arc::new(ourselves(settings, &credentials.issuer));
+            let own = carried.issuer(ourselves(settings, &credentials.issuer, files));
             for other in issuers.all.iter().filter(|it| it.issuer == own.issuer) {
                 let at = [Step::Key(KEY), Step::Key(&other.name), Step::Key("issuer")];
                 let message =
@@ -98,7 +101,7 @@ impl Issuers {
     }
 
     /// All issuers, for routes that name none.
-    pub(super) fn all(&self) -> Vec<Arc<Issuer>> {
+    pub(in crate::config::routes) fn all(&self) -> Vec<Arc<Issuer>> {
         self.all.clone()
     }
 
@@ -157,7 +160,7 @@ fn weakness(settings: &Settings) -> Option<&'static str> {
 
 /// Tokens that we make ourselves: by the signing key where there is one, and by the secret where that has been set or is
 /// all there is.
-fn ourselves(settings: &Settings, own: &TokenIssuer) -> Issuer {
+fn ourselves(settings: &Settings, own: &TokenIssuer, files: &SourceFiles) -> Issuer {
     let mut keys: Vec<Key> = own.key.verifier().into_iter().collect();
     if keys.is_empty() || !settings.jwt.secret.is_default() {
         let secret = settings.jwt.secret.expose().as_bytes();
@@ -175,6 +178,12 @@ fn ourselves(settings: &Settings, own: &TokenIssuer) -> Issuer {
         audiences: [].into(),
         leeway: settings.jwt.leeway.as_secs_f64(),
         roles: ROLES.into(),
+        // Settings stay; the key's file may change.
+        made_of: settings
+            .jwt
+            .signing_key
+            .as_deref()
+            .map_or([0; 32], |path| files.digest_of(path).unwrap_or_default()),
     }
 }
 
@@ -183,6 +192,7 @@ struct IssuerCheck<'a> {
     document: &'a Document<'a>,
     name: &'a str,
     folder: &'a Path,
+    files: &'a SourceFiles,
     findings: &'a mut Vec<Finding>,
     warnings: &'a mut Vec<Finding>,
 }
@@ -223,7 +233,10 @@ impl IssuerCheck<'_> {
         let algorithms = self.algorithms(written.algorithms.as_deref().unwrap_or_default());
         let keys = self.keys(written, algorithms);
         let keys = keys.filter(|_| self.findings.len() == before)?;
+        let file = written.keys.as_ref().map(|path| self.folder.join(path));
+        let file = file.and_then(|path| self.files.digest_of(&path));
         Some(Issuer {
+            made_of: digest(format!("{written:?} {file:?}").as_bytes()),
             name: self.name.into(),
             issuer: written.issuer.as_str().into(),
             keys,
@@ -302,8 +315,9 @@ impl IssuerCheck<'_> {
     }
 
     fn keys_of_file(&mut self, path: &str, algorithms: &[Algorithm]) -> Option<KeySet> {
-        let path: PathBuf = self.folder.join(path);
-        let keys = std::fs::read_to_string(&path)
+        let path = self.folder.join(path);
+        let read = self.files.read_text(&path);
+        let keys = read
             .map_err(|error| format!("{} cannot be read: {error}", path.display()))
             .and_then(|text| {
                 parse_keys(&text).map_err(|error| format!("{}: {error}", path.display()))

@@ -1,6 +1,6 @@
 //! Whether an upstream makes sense in itself, and what it means.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::config::document::{Document, Step};
 use crate::config::routes::written::Period;
 use crate::config::{Finding, Settings};
 use crate::router::path;
-use crate::upstream::{Check, Endpoint, HashKey, HealthCheck, Peers, Sticky, Target};
+use crate::upstream::{Check, Endpoint, HashKey, HealthCheck, Sticky, Target};
 
 const KEY: &str = "upstreams";
 /// As in Envoy Gateway.
@@ -67,20 +67,12 @@ impl Upstreams {
         upstreams
     }
 
-    /// All of them, and their indices by name.
-    pub(in crate::config::routes) fn build(
+    /// All of them, with their names.
+    pub(in crate::config::routes) fn into_specs(
         self,
-        peers: &Arc<Peers>,
-        workers: usize,
-    ) -> (Vec<crate::upstream::Upstream>, HashMap<String, usize>) {
-        let (mut all, mut indices) = (Vec::new(), HashMap::new());
-        for (name, spec) in self.by_name {
-            if let Some(spec) = spec {
-                indices.insert(name.clone(), all.len());
-                all.push(spec.build(&name, peers, workers));
-            }
-        }
-        (all, indices)
+    ) -> impl Iterator<Item = (String, UpstreamSpec)> {
+        let named = self.by_name.into_iter();
+        named.filter_map(|(name, spec)| Some((name, spec?)))
     }
 
     /// The upstream of that name; none of one that is wrong.

@@ -1,5 +1,6 @@
 //! Whether hedging makes sense, and what it means.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use circuit_breaker::Hedging;
@@ -23,11 +24,13 @@ impl Check<'_> {
             self.say(&at, "\"atLeast\" means nothing without \"percentile\"");
         }
         // One that is out of its range has its finding already.
-        let hedging = written
-            .percentile
-            .and_then(|percentile| Hedging::new(percentile).ok());
-        let percentile = hedging.map(|hedging| Percentile {
-            hedging,
+        let hedging = written.percentile.and_then(|percentile| {
+            let hedging = Hedging::new(percentile).ok()?;
+            Some((percentile, hedging))
+        });
+        let percentile = hedging.map(|(at, hedging)| Percentile {
+            at,
+            hedging: Arc::new(hedging),
             at_least: written.at_least.map_or(AT_LEAST, Duration::from_secs_f64),
         });
         Hedge {

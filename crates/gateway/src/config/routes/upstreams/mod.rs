@@ -12,6 +12,7 @@ mod written;
 
 pub(super) use check::Upstreams;
 pub(super) use fallback::CheckedFallback;
-pub(super) use spec::{GuardSpec, UpstreamSpec};
+pub(super) use spec::GuardSpec;
+pub(in crate::config) use spec::UpstreamSpec;
 pub(super) use split::CheckedSplit;
 pub(super) use written::{Breaker, Fallback, Hedge, Mirror, Retry, Split, Upstream};

@@ -17,8 +17,8 @@ use crate::upstream::{
 };
 
 /// What an upstream is made of.
-#[derive(Debug, Clone)]
-pub(in crate::config::routes) struct UpstreamSpec {
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::config) struct UpstreamSpec {
     pub(in crate::config::routes) endpoints: Vec<Endpoint>,
     pub(super) balance: Settings,
     pub(super) hash_key: Option<HashKey>,
@@ -32,7 +32,7 @@ pub(in crate::config::routes) struct UpstreamSpec {
 }
 
 /// How connections are kept, and how many there may be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PoolSpec {
     pub(super) limits: PoolLimits,
     pub(super) max_connections: Option<u32>,
@@ -40,7 +40,7 @@ pub(super) struct PoolSpec {
 }
 
 /// What breakers are made of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(in crate::config::routes) struct GuardSpec {
     pub(super) policy: Policy,
     pub(super) scope: BreakerScope,
@@ -76,47 +76,89 @@ impl UpstreamSpec {
         }
     }
 
-    /// The upstream, from now on, of which so many workers count.
+    /// The upstream, from now on, of which so many workers count. It is the one that was there `before` if that was meant to
+    /// be the same, and takes over what is known where that holds for it as well.
     pub(in crate::config::routes) fn build(
+        &self,
+        name: &str,
+        peers: &Arc<Peers>,
+        workers: usize,
+        before: Option<&(Self, Arc<Upstream>)>,
+    ) -> Arc<Upstream> {
+        match before {
+            Some((spec, upstream)) if spec == self => Arc::clone(upstream),
+            _ => Arc::new(self.clone().make(name, peers, workers, before)),
+        }
+    }
+
+    fn make(
         mut self,
         name: &str,
         peers: &Arc<Peers>,
         workers: usize,
+        before: Option<&(Self, Arc<Upstream>)>,
     ) -> Upstream {
-        share_counts(&mut self.endpoints, workers);
+        let endpoints = before.map_or(&[][..], |(_, upstream)| upstream.endpoints());
+        share_counts(&mut self.endpoints, endpoints, workers);
+        // What is there already of something that is the same in both.
+        let known = |is_same: &dyn Fn(&Self) -> bool| {
+            let same = before.filter(|(spec, _)| is_same(spec));
+            same.map(|(_, upstream)| &**upstream)
+        };
+        let pool = known(&|spec| spec.pool.is_some() && spec.pool == self.pool);
+        let limit = known(&|spec| spec.max_requests == self.max_requests);
+        let adaptive = known(&|spec| spec.adaptive == self.adaptive);
+        let (limit, adaptive) = (
+            limit.and_then(|it| it.limit.clone()),
+            adaptive.and_then(|it| it.adaptive.clone()),
+        );
+        let guard_before = before.and_then(|(_, upstream)| upstream.guard.as_ref());
         let breaker = self.guard.as_ref().and_then(GuardSpec::of_endpoints);
-        let pooling = self.pool.map(|pool| Arc::new(pool.build()));
+        let (pooling, peers) = match pool {
+            Some(before) => (before.pooling.clone(), before.peers()),
+            None => {
+                let pooling = self.pool.map(|pool| Arc::new(pool.build()));
+                let own = pooling
+                    .as_ref()
+                    .map(|pooling| peers.apart(Arc::clone(pooling)));
+                (pooling, own.map_or_else(|| Arc::clone(peers), Arc::new))
+            }
+        };
         let roster = Roster {
             endpoints: self.endpoints.into(),
             balance: self.balance,
             outliers: self.outliers,
+            checked: self.health.is_some(),
             breaker,
-            peers: pooling.as_ref().map_or_else(
-                || Arc::clone(peers),
-                |pooling| Arc::new(peers.apart(Arc::clone(pooling))),
-            ),
+            peers,
         };
+        let balancer = before.map(|(_, upstream)| &upstream.balancer);
         Upstream {
             name: name.into(),
-            balancer: Balancer::new(roster, self.hash_key, self.sticky, Instant::now()),
-            guard: self.guard.and_then(|guard| guard.build(name)),
+            balancer: Balancer::new(roster, self.hash_key, self.sticky, Instant::now(), balancer),
+            guard: self.guard.and_then(|guard| guard.build(name, guard_before)),
             pooling,
-            limit: self.max_requests.map(|most| Arc::new(Limit::new(most))),
+            limit: limit.or_else(|| self.max_requests.map(|most| Arc::new(Limit::new(most)))),
             // What is not possible has been found already.
-            adaptive: self
-                .adaptive
-                .and_then(|policy| AdaptiveLimit::new(&policy, fastrand::u64(..)).ok())
-                .map(Arc::new),
+            adaptive: adaptive.or_else(|| {
+                let limit = AdaptiveLimit::new(&self.adaptive?, fastrand::u64(..));
+                limit.ok().map(Arc::new)
+            }),
             budget: RetryBudget::default(),
             health: self.health,
-            counts: Arc::new(UpstreamCounts::new(workers)),
+            counts: before.map_or_else(
+                || Arc::new(UpstreamCounts::new(workers)),
+                |(_, upstream)| Arc::clone(&upstream.counts),
+            ),
         }
     }
 }
 
-/// Gives endpoints their counters. Those with the same URL are one series, and have one.
-fn share_counts(endpoints: &mut [Endpoint], workers: usize) {
-    let mut by_target: HashMap<String, Arc<EndpointCounts>> = HashMap::new();
+/// Gives endpoints their counters: those that there were `before`. Those with the same URL are one series, and have one.
+fn share_counts(endpoints: &mut [Endpoint], before: &[Endpoint], workers: usize) {
+    let known = before.iter();
+    let known = known.map(|it| (it.target.to_string(), Arc::clone(&it.counts)));
+    let mut by_target: HashMap<String, Arc<EndpointCounts>> = known.collect();
     for endpoint in endpoints {
         let counts = by_target
             .entry(endpoint.target.to_string())
@@ -141,15 +183,23 @@ impl GuardSpec {
         (self.scope == BreakerScope::Endpoint).then(|| self.policy.clone())
     }
 
-    /// None when the policy is not possible, which has been found already. `name` is that of what is watched.
-    pub(in crate::config::routes) fn build(self, name: &str) -> Option<Guard> {
-        let breaker = || Breaker::new(&self.policy).ok().map(Arc::new);
+    /// None when the policy is not possible, which has been found already. `name` is that of what is watched; its breaker
+    /// of `before` goes on if it is to be like that.
+    pub(in crate::config::routes) fn build(
+        self,
+        name: &str,
+        before: Option<&Guard>,
+    ) -> Option<Guard> {
+        let breaker = || match before.and_then(|before| before.breaker_like(&self.policy)) {
+            Some(breaker) => Some(Arc::clone(breaker)),
+            None => Breaker::new(&self.policy).ok().map(Arc::new),
+        };
         let scope = match self.scope {
             BreakerScope::Upstream => GuardScope::Upstream(breaker()?),
             BreakerScope::Endpoint => GuardScope::Endpoint,
             BreakerScope::Route => GuardScope::Route(breaker()?),
         };
-        Some(Guard::new(name.into(), scope, self.failures))
+        Some(Guard::new(name.into(), scope, self.policy, self.failures))
     }
 }
 

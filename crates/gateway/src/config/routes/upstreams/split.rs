@@ -1,12 +1,13 @@
 //! Whether a split makes sense, and what it means.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::Upstreams;
 use super::written::Split as Written;
 use crate::config::document::Step;
 use crate::config::routes::check::Check;
-use crate::upstream::{Condition, HashKey, Override, Share, Split};
+use crate::upstream::{Condition, HashKey, Override, Share, Split, Upstream};
 
 const KEY: Step<'static> = Step::Key("split");
 
@@ -18,15 +19,18 @@ pub(in crate::config::routes) struct CheckedSplit {
 }
 
 impl CheckedSplit {
-    /// The split, with upstreams by their indices.
-    pub(in crate::config::routes) fn resolve(self, indices: &HashMap<String, usize>) -> Split {
-        let index = |name: &String| indices.get(name).copied();
+    /// The split, with the upstreams themselves.
+    pub(in crate::config::routes) fn resolve(
+        self,
+        named: &HashMap<String, Arc<Upstream>>,
+    ) -> Split {
+        let find = |name: &String| named.get(name).map(Arc::clone);
         Split {
             overrides: self
                 .overrides
                 .into_iter()
                 .filter_map(|(condition, name)| {
-                    let upstream = index(&name)?;
+                    let upstream = find(&name)?;
                     Some(Override {
                         condition,
                         upstream,
@@ -37,7 +41,7 @@ impl CheckedSplit {
                 .shares
                 .iter()
                 .filter_map(|(name, weight)| {
-                    let upstream = index(name)?;
+                    let upstream = find(name)?;
                     Some(Share {
                         upstream,
                         weight: *weight,
