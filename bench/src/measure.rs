@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use rustix::thread::CpuSet;
 
-use crate::load::{Figures, Load, Moment, h2load, idle};
+use crate::load::h2load::Targets;
+use crate::load::{Figures, Load, Moment, idle};
 use crate::process::{CpuTime, MEASURED_CPU, OTHER_CPU, Process};
 use crate::programs::{Program, Running, Setup, free_address};
 use crate::report;
@@ -188,9 +189,19 @@ fn take_turn(plan: &Plan, running: &Running, work: &Work) -> anyhow::Result<Turn
             }
             Ok(())
         }),
-        Work::Http2 { path, fields } => {
+        Work::H2load(load) => {
+            let targets = Targets {
+                http2: running.http2,
+                tls: running.tls,
+            };
             begin = process.cpu_time()?;
-            let figures = h2load::run(running.http2, path, fields, duration, &plan.folder);
+            let figures = load.run(targets, duration, &plan.folder);
+            end = process.cpu_time()?;
+            figures
+        }
+        Work::Handshakes(handshakes) => {
+            begin = process.cpu_time()?;
+            let figures = handshakes.run(running.tls, duration);
             end = process.cpu_time()?;
             figures
         }

@@ -2,6 +2,8 @@
 
 use clap::ValueEnum;
 
+use crate::load::h2load::{H2load, Protocol};
+use crate::load::handshakes::Handshakes;
 use crate::load::{Exchange, FRAME, Load};
 use crate::programs::{Program, Setup};
 use crate::token::token;
@@ -34,6 +36,15 @@ pub(crate) enum Scenario {
     #[value(name = "upload-1m")]
     UploadLarge,
     Http2,
+    Tls,
+    #[value(name = "tls-http2")]
+    TlsHttp2,
+    #[value(name = "tls-1m")]
+    TlsLarge,
+    #[value(name = "tls-handshake")]
+    TlsHandshake,
+    #[value(name = "tls-resumption")]
+    TlsResumption,
     Connect,
     #[value(name = "routes")]
     ManyRoutes,
@@ -47,11 +58,10 @@ pub(crate) enum Scenario {
 pub(crate) enum Work {
     /// By this bench.
     Load(Load),
-    /// By `h2load`: requests for a path with these fields.
-    Http2 {
-        path: &'static str,
-        fields: Vec<(String, String)>,
-    },
+    /// By `h2load`.
+    H2load(H2load),
+    /// TLS handshakes, by `openssl`.
+    Handshakes(Handshakes),
     /// At [`SHARE`] of what nginx can do with the same load.
     Share(Load),
     /// Connections are held open after this request.
@@ -71,6 +81,11 @@ impl Scenario {
             Self::UploadMedium => "16 KiB uploads",
             Self::UploadLarge => "1 MiB uploads",
             Self::Http2 => "HTTP/2 from clients, HTTP/1.1 to the backend",
+            Self::Tls => "Small requests over TLS 1.3, keep-alive",
+            Self::TlsHttp2 => "HTTP/2 over TLS 1.3",
+            Self::TlsLarge => "1 MiB answers over TLS 1.3",
+            Self::TlsHandshake => "TLS 1.3 handshakes, full (ECDSA P-256)",
+            Self::TlsResumption => "TLS 1.3 handshakes, resumed",
             Self::Connect => "A new connection for each request",
             Self::ManyRoutes => "10,000 routes",
             Self::WebSocket => "1,000 WebSockets, echoing",
@@ -100,6 +115,14 @@ impl Scenario {
             },
             // It knows nothing of frames.
             Self::Http2 if program == Program::Floor => Vec::new(),
+            Self::Tls
+            | Self::TlsHttp2
+            | Self::TlsLarge
+            | Self::TlsHandshake
+            | Self::TlsResumption => match program {
+                Program::Gateway | Program::Nginx => vec![Setup::Bare],
+                _ => Vec::new(),
+            },
             _ => vec![Setup::Bare],
         }
     }
@@ -124,10 +147,28 @@ impl Scenario {
             Self::DownloadLarge => Work::Load(load(get(&large, &[]), 8)),
             Self::UploadMedium => Work::Load(load(request("POST", PATH, &[], MEDIUM), 32)),
             Self::UploadLarge => Work::Load(load(request("POST", PATH, &[], LARGE), 8)),
-            Self::Http2 => Work::Http2 {
-                path: PATH,
+            Self::Http2 => Work::H2load(H2load {
+                protocol: Protocol::Http2,
+                path: PATH.to_owned(),
                 fields: browser,
-            },
+            }),
+            Self::Tls => Work::H2load(H2load {
+                protocol: Protocol::TlsHttp1 { connections: 64 },
+                path: PATH.to_owned(),
+                fields: Vec::new(),
+            }),
+            Self::TlsHttp2 => Work::H2load(H2load {
+                protocol: Protocol::TlsHttp2,
+                path: PATH.to_owned(),
+                fields: browser,
+            }),
+            Self::TlsLarge => Work::H2load(H2load {
+                protocol: Protocol::TlsHttp1 { connections: 8 },
+                path: large,
+                fields: Vec::new(),
+            }),
+            Self::TlsHandshake => Work::Handshakes(Handshakes::Full),
+            Self::TlsResumption => Work::Handshakes(Handshakes::Resumed),
             Self::Connect => {
                 let close = [("Connection".to_owned(), "close".to_owned())];
                 Work::Load(Load {

@@ -38,6 +38,7 @@ mod reload;
 mod routing;
 mod shutdown;
 mod streaming;
+mod tls;
 mod tracing;
 mod upgrade;
 mod upstreams;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::{Backend, Client, Connection, Gateway, Prometheus, promtool, within};
+use testkit::{Authority, Backend, Client, Connection, Gateway, Prometheus, promtool, within};
 
 use crate::gateway;
 
@@ -152,7 +152,16 @@ fn rule_expressions() -> Vec<String> {
 #[tokio::test]
 async fn every_query_of_the_dashboards_has_data_and_every_alert_can_be_asked() {
     let backend = Backend::scripted(serve).await;
-    let builder = || gateway().routes(&everything(&backend));
+    let expired = Authority::new("test").issue_expired(&["api.test"]);
+    let builder = || {
+        gateway()
+            .routes(&everything(&backend))
+            .file("cert.pem", &expired.certificate)
+            .file("key.pem", &expired.key)
+            .env("LISTEN", "http://127.0.0.1:0,https://127.0.0.1:0")
+            .env("TLS_CERT", "cert.pem")
+            .env("TLS_KEY", "key.pem")
+    };
     let command = builder()
         .argument("token")
         .argument("--sub")
@@ -199,6 +208,9 @@ async fn every_query_of_the_dashboards_has_data_and_every_alert_can_be_asked() {
     let alert = |name: &str| rules.iter().find(|it| it.contains(name)).unwrap();
     let open = prometheus.query(alert("breaker_state == 2")).await.unwrap();
     assert_eq!(open.len(), 1, "{open:?}");
+    let expiring = alert("certificate_not_after");
+    let expiring = prometheus.query(expiring).await.unwrap();
+    assert_eq!(expiring[0]["metric"]["name"], "api.test", "{expiring:?}");
     let up = prometheus.query(alert("up{")).await.unwrap();
     assert_eq!(up, Vec::<Value>::new());
     let exemplars = prometheus

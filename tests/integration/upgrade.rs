@@ -201,7 +201,10 @@ async fn the_service_manager_hears_who_is_the_main_process() {
 }
 
 /// A gateway that systemd's own tool starts with its sockets at the first connection, which is made.
-async fn activated(sockets: &[(&str, &str)], settings: &[(&str, &str)]) -> tokio::process::Child {
+pub(crate) async fn activated(
+    sockets: &[(&str, &str)],
+    settings: &[(&str, &str)],
+) -> tokio::process::Child {
     let mut command = Command::new("systemd-socket-activate");
     for (address, _) in sockets {
         command.args(["-l", address]);

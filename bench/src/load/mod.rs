@@ -6,6 +6,7 @@
 
 mod connection;
 pub(crate) mod h2load;
+pub(crate) mod handshakes;
 pub(crate) mod idle;
 
 use std::collections::VecDeque;

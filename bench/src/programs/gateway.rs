@@ -37,11 +37,14 @@ pub(super) fn command(site: &Site, program: &Path) -> anyhow::Result<Command> {
     } else {
         "off".to_owned()
     };
+    let (certificate, key) = site.certificate()?;
+    let (listen, listen_tls) = (site.listen, site.listen_tls);
     let mut command = Command::new(std::fs::canonicalize(program)?);
     command
         .env("WORKERS", "1")
-        .env("HOST", site.listen.ip().to_string())
-        .env("PORT", site.listen.port().to_string())
+        .env("LISTEN", format!("http://{listen},https://{listen_tls}"))
+        .env("TLS_CERT", certificate)
+        .env("TLS_KEY", key)
         .env("ADMIN_ADDR", "off")
         .env("ROUTES_CONFIG_PATH", file)
         .env("ACCESS_LOG", access_log)

@@ -13,7 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::ValueEnum;
 
 use crate::process::{MEASURED_CPU, Process};
@@ -58,6 +58,8 @@ struct Site {
     listen: SocketAddr,
     /// Where it is to listen for HTTP/2, if it needs another port for it.
     listen_http2: SocketAddr,
+    /// Where it is to listen for TLS, if it can.
+    listen_tls: SocketAddr,
     /// For its configuration and logs.
     folder: PathBuf,
 }
@@ -71,6 +73,8 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     /// Where it takes HTTP/2 with prior knowledge.
     pub(crate) http2: SocketAddr,
+    /// Where it takes TLS, if it is set up for that.
+    pub(crate) tls: SocketAddr,
 }
 
 impl Program {
@@ -122,6 +126,7 @@ impl Program {
             backend,
             listen: free_address()?,
             listen_http2: free_address()?,
+            listen_tls: free_address()?,
             folder,
         };
         let command = match self {
@@ -143,6 +148,7 @@ impl Program {
             program: self,
             process,
             address: site.listen,
+            tls: site.listen_tls,
             http2: if separate {
                 site.listen_http2
             } else {
@@ -158,6 +164,22 @@ impl Site {
         let path = self.folder.join(name);
         fs::write(&path, text).with_context(|| format!("{}", path.display()))?;
         Ok(path)
+    }
+
+    /// A certificate with an ECDSA key, and the key, made for this run.
+    fn certificate(&self) -> anyhow::Result<(PathBuf, PathBuf)> {
+        let (certificate, key) = (self.folder.join("tls.pem"), self.folder.join("tls.key"));
+        let output = Command::new("openssl")
+            .args(["req", "-x509", "-nodes", "-newkey", "ec", "-days", "2"])
+            .args(["-pkeyopt", "ec_paramgen_curve:P-256"])
+            .args(["-subj", "/CN=bench.test", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output()
+            .context("openssl is needed")?;
+        ensure!(output.status.success(), "openssl failed: {output:?}");
+        Ok((certificate, key))
     }
 
     /// The paths of the routes, of which requests use the last.

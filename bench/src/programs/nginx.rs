@@ -25,9 +25,12 @@ pub(super) fn command(site: &Site) -> anyhow::Result<Command> {
         backend,
         listen,
         listen_http2,
+        listen_tls,
         folder,
         ..
     } = site;
+    let (certificate, key) = site.certificate()?;
+    let (certificate, key) = (certificate.display(), key.display());
     let folder = folder.display();
     let text = format!(
         r"daemon off;
@@ -60,6 +63,10 @@ http {{
   server {{
     listen {listen} backlog=4096;
     listen {listen_http2} http2 backlog=4096;
+    listen {listen_tls} ssl http2 backlog=4096;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    ssl_protocols TLSv1.2 TLSv1.3;
 {locations}  }}
 }}
 "

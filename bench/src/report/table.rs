@@ -58,7 +58,10 @@ pub(crate) fn name(contender: Contender) -> String {
 fn cells(row: &Row) -> Vec<String> {
     let ratio =
         |ratio: Option<f64>| ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"));
-    let milliseconds = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
+    let milliseconds = |time: Duration| match time {
+        Duration::ZERO => "–".to_owned(),
+        time => format!("{:.2}", time.as_secs_f64() * 1e3),
+    };
     vec![
         name(row.contender),
         format!("{:.1}", row.cost()),

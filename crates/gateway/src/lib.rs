@@ -18,6 +18,7 @@ mod proxy;
 mod redis_connection;
 pub mod router;
 pub mod server;
+mod tls;
 mod trace;
 pub mod upstream;
 

@@ -29,6 +29,7 @@ pub struct Gateway {
     successors: Vec<Successor>,
     address: SocketAddr,
     admin: SocketAddr,
+    listeners: Vec<String>,
     diagnostics: Arc<Mutex<Vec<String>>>,
     folder: Folder,
 }
@@ -152,7 +153,7 @@ impl GatewayBuilder {
         let mut child = self.command.spawn().expect("the program");
         let mut lines = BufReader::new(child.stderr.take().expect("standard error")).lines();
         let mut seen = Vec::new();
-        let (address, admin) = within("the gateway to listen", async {
+        let (address, admin, listeners) = within("the gateway to listen", async {
             while let Ok(Some(line)) = lines.next_line().await {
                 let event: Value = serde_json::from_str(&line).unwrap_or_default();
                 seen.push(line);
@@ -165,6 +166,12 @@ impl GatewayBuilder {
                     return (
                         address("address").expect("an address"),
                         address("admin").expect("an address"),
+                        event["fields"]["listeners"]
+                            .as_str()
+                            .expect("listeners")
+                            .split(", ")
+                            .map(str::to_owned)
+                            .collect(),
                     );
                 }
             }
@@ -183,6 +190,7 @@ impl GatewayBuilder {
             successors: Vec::new(),
             address,
             admin,
+            listeners,
             diagnostics,
             folder: self.folder,
         }
@@ -194,6 +202,26 @@ impl Gateway {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it takes requests with `scheme`, in the order of its configuration.
+    #[must_use]
+    pub fn listening(&self, scheme: &str) -> Vec<SocketAddr> {
+        let own = self
+            .listeners
+            .iter()
+            .filter_map(|url| url.strip_prefix(scheme)?.strip_prefix("://"));
+        own.map(|address| address.parse().expect("an address"))
+            .collect()
+    }
+
+    /// Where it takes requests with TLS first.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn https(&self) -> SocketAddr {
+        *self.listening("https").first().expect("a TLS listener")
     }
 
     /// Its admin listener.

@@ -5,6 +5,7 @@
 //! Everything here panics when something does not come about in time: it is for tests only.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod authority;
 mod backend;
 mod client;
 mod collector;
@@ -20,6 +21,7 @@ mod process;
 mod prometheus;
 mod redis;
 
+pub use authority::{Authority, Issued};
 pub use backend::{Backend, Connection};
 pub use client::Client;
 pub use collector::{Collector, Span};

@@ -7,14 +7,25 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use rustls::CommonState;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::tls::TlsStream;
+
 /// A connected byte stream, to a client or to a backend.
 #[derive(Debug)]
 pub struct Io {
-    tcp: TcpStream,
+    transport: Transport,
+}
+
+/// What carries the bytes.
+#[derive(Debug)]
+enum Transport {
+    Plain(TcpStream),
+    /// Boxed: a plain connection has no room for keys.
+    Tls(Box<TlsStream>),
 }
 
 /// What a look at an idle connection shows.
@@ -33,7 +44,25 @@ impl Io {
     pub fn new(tcp: TcpStream) -> Self {
         // Fails only when the socket is already dead, which the first read will tell.
         let _ = tcp.set_nodelay(true);
-        Self { tcp }
+        Self {
+            transport: Transport::Plain(tcp),
+        }
+    }
+
+    /// What the TLS handshake has come to; none of a plain connection.
+    #[must_use]
+    pub fn tls(&self) -> Option<&CommonState> {
+        match &self.transport {
+            Transport::Plain(_) => None,
+            Transport::Tls(tls) => Some(tls.session()),
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.transport {
+            Transport::Plain(tcp) => tcp,
+            Transport::Tls(tls) => tls.tcp(),
+        }
     }
 
     /// Reads what has arrived into `buffer`'s spare capacity; 0 is the end of the stream.
@@ -45,7 +74,10 @@ impl Io {
         context: &mut Context<'_>,
         buffer: &mut BytesMut,
     ) -> Poll<io::Result<usize>> {
-        tokio_util::io::poll_read_buf(Pin::new(&mut self.tcp), context, buffer)
+        match &mut self.transport {
+            Transport::Plain(tcp) => tokio_util::io::poll_read_buf(Pin::new(tcp), context, buffer),
+            Transport::Tls(tls) => tls.poll_read(context, buffer),
+        }
     }
 
     /// Ready when a read would not block, so that a buffer is taken only once there is something to put in it.
@@ -53,10 +85,13 @@ impl Io {
     /// # Errors
     /// When the runtime is shutting down.
     pub fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp.poll_read_ready(context)
+        match &self.transport {
+            Transport::Plain(tcp) => tcp.poll_read_ready(context),
+            Transport::Tls(tls) => tls.poll_read_ready(context),
+        }
     }
 
-    /// Writes some of `slices`, in order.
+    /// Writes some of `slices`, in order. [`Self::poll_flush`] tells when they have left.
     ///
     /// # Errors
     /// Those of the socket.
@@ -65,10 +100,22 @@ impl Io {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match slices {
+        match (&mut self.transport, slices) {
             // `send` costs less than `writev`.
-            [slice] => Pin::new(&mut self.tcp).poll_write(context, slice),
-            _ => Pin::new(&mut self.tcp).poll_write_vectored(context, slices),
+            (Transport::Plain(tcp), [slice]) => Pin::new(tcp).poll_write(context, slice),
+            (Transport::Plain(tcp), _) => Pin::new(tcp).poll_write_vectored(context, slices),
+            (Transport::Tls(tls), _) => tls.poll_write_vectored(context, slices),
+        }
+    }
+
+    /// Ready when what has been written has been handed to the kernel.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(_) => Poll::Ready(Ok(())),
+            Transport::Tls(tls) => tls.poll_flush(context),
         }
     }
 
@@ -77,7 +124,10 @@ impl Io {
     /// # Errors
     /// Those of the socket.
     pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(context)
+        match &mut self.transport {
+            Transport::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
+            Transport::Tls(tls) => tls.poll_shutdown(context),
+        }
     }
 
     /// Looks at an idle connection by one system call: what the runtime has heard from the kernel may be older
@@ -85,16 +135,27 @@ impl Io {
     #[must_use]
     pub fn look(&self) -> Idle {
         let mut byte = [MaybeUninit::uninit()];
-        match SockRef::from(&self.tcp).peek(&mut byte) {
+        match SockRef::from(self.tcp()).peek(&mut byte) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Idle::Quiet,
             _ => Idle::Unusable,
         }
     }
 
     /// Makes the close of this connection a reset, so that the peer cannot take what it has got for the whole.
-    pub fn reset_on_close(&self) {
+    pub fn reset_on_close(&mut self) {
+        if let Transport::Tls(tls) = &mut self.transport {
+            tls.end_abruptly();
+        }
         // Nothing to be done when it fails: the connection is being given up anyway.
-        let _ = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
+        let _ = SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl From<TlsStream> for Io {
+    fn from(tls: TlsStream) -> Self {
+        Self {
+            transport: Transport::Tls(Box::new(tls)),
+        }
     }
 }
 
@@ -104,7 +165,10 @@ impl AsyncRead for Io {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_read(context, buffer)
+        match &mut self.get_mut().transport {
+            Transport::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            Transport::Tls(tls) => tls.poll_read(context, buffer).map_ok(|_| ()),
+        }
     }
 }
 
@@ -114,7 +178,7 @@ impl AsyncWrite for Io {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().tcp).poll_write(context, bytes)
+        Self::poll_write_vectored(self.get_mut(), context, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -122,18 +186,18 @@ impl AsyncWrite for Io {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().tcp).poll_write_vectored(context, slices)
+        Self::poll_write_vectored(self.get_mut(), context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_flush(self.get_mut(), context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_shutdown(context)
+        Self::poll_shutdown(self.get_mut(), context)
     }
 }

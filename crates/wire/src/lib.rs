@@ -12,7 +12,9 @@
 pub mod chunked;
 pub mod client;
 pub mod head;
+pub mod proxy_protocol;
 pub mod server;
+pub mod tls;
 pub mod tunnel;
 
 mod batch;

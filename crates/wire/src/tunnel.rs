@@ -111,6 +111,7 @@ impl Direction {
                 buffer.bytes().advance(written);
                 self.moved += written as u64;
             }
+            ready!(to.poll_flush(context))?;
             match self.state {
                 State::Open => {
                     if ready!(buffer.poll_fill(from, 0, context))? == 0 {

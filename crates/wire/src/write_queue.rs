@@ -117,7 +117,7 @@ impl WriteQueue {
             }
             self.advance(written);
         }
-        Poll::Ready(Ok(()))
+        io.poll_flush(context)
     }
 
     /// Bytes still to be written: tells progress from none.

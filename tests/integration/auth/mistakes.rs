@@ -252,7 +252,7 @@ async fn mistakes_of_routes_are_told_at_their_places() {
         &told,
         &[
             "3:39: there is no issuer \"jo\" in \"issuers\"; there are ann, gateway, joe",
-            "4:45: \"password\" is not a kind of credentials; there are jwt, apiKey, basic, forward",
+            "4:45: \"password\" is not a kind of credentials; there are jwt, apiKey, basic, clientCert, forward",
             "5:37: must not be empty",
             "6:38: ",
             "7:57: ",

@@ -40,7 +40,7 @@ pub struct Access {
 
 /// What was wrong with the credentials of each kind.
 #[derive(Debug, Default)]
-pub(crate) struct Errors([Option<AuthError>; 4]);
+pub(crate) struct Errors([Option<AuthError>; 5]);
 
 /// How a client can show who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub(crate) enum Kind {
     Key,
     /// Name and password (RFC 7617).
     Basic,
+    /// A certificate, shown in the TLS handshake.
+    Certificate,
     /// Whatever another service makes of the request.
     Forward,
 }
@@ -115,7 +117,8 @@ impl Access {
                 Kind::Token => Some(self.bearer(errors.of(kind))),
                 Kind::Basic => Some(BASIC_CHALLENGE.to_owned()),
                 Kind::Key => Some(challenge("ApiKey", errors.of(kind).of_key())),
-                Kind::Forward => None,
+                // There is no scheme for them: a client shows them before it is asked by HTTP.
+                Kind::Certificate | Kind::Forward => None,
             })
             .collect();
         HeaderValue::from_str(&challenges.join(", "))

@@ -19,6 +19,7 @@ use super::jose::Compact;
 use super::known::Known;
 use crate::counters::AuthResult;
 use crate::error::Refusal;
+use crate::tls::ClientCertificate;
 use crate::trace::Trace;
 
 /// A request whose client is to be found out.
@@ -29,6 +30,10 @@ pub(crate) struct Asked<'a> {
     pub(crate) path: &'a str,
     /// The client's address.
     pub(crate) client: IpAddr,
+    /// The certificate that the client has shown in the TLS handshake, and that has been checked there.
+    pub(crate) certificate: Option<&'a ClientCertificate>,
+    /// That of the URL that the client has asked for.
+    pub(crate) scheme: &'static str,
     /// Seconds since 1970.
     pub(crate) now: f64,
     /// What it is a part of.
@@ -106,6 +111,7 @@ impl Authenticator {
                 Kind::Token => self.by_token(access, asked).await.map(Some),
                 Kind::Key => by_key(access, asked).map(Some),
                 Kind::Basic => Box::pin(self.by_password(access, asked)).await.map(Some),
+                Kind::Certificate => by_certificate(asked).map(Some),
                 Kind::Forward => match &access.forward {
                     Some(forward) => Box::pin(self.by_service(forward, asked)).await,
                     None => Err(AuthError::Missing.into()),
@@ -285,6 +291,15 @@ fn by_key(access: &Access, asked: &Asked<'_>) -> Result<Arc<Identity>, Denial> {
     Ok(shown.first()?)
 }
 
+/// The handshake has checked the certificate; a connection may outlive it.
+fn by_certificate(asked: &Asked<'_>) -> Result<Arc<Identity>, Denial> {
+    let certificate = asked.certificate.ok_or(AuthError::Missing)?;
+    if certificate.not_after < asked.now {
+        return Err(AuthError::Expired.into());
+    }
+    Ok(Arc::clone(&certificate.identity))
+}
+
 /// What the credentials in several places come to. Those in the first place count; the backend sees the others too, so
 /// that none of them may be forged.
 #[derive(Default)]
@@ -317,6 +332,11 @@ fn refusal(
     }
     if error.is_forbidden() {
         return Refusal::forbidden(access.challenge(errors));
+    }
+    if access.kinds[..] == [Kind::Certificate] {
+        // There is no challenge for it, and no 401 without one (RFC 9110 §11.6.1).
+        return Refusal::forbidden(None)
+            .with_detail("A valid client certificate is needed.".to_owned());
     }
     match answer {
         Some(Decision::Refuse(answer)) => Refusal::answered(answer.response()),

@@ -73,6 +73,8 @@ async fn admit(
         head,
         path: "/",
         client: IpAddr::from([127, 0, 0, 1]),
+        certificate: None,
+        scheme: "http",
         now: now as f64,
         trace: None,
     };

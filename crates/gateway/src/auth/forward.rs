@@ -170,7 +170,7 @@ impl ForwardAuth {
         );
         // Where it is there, a trusted proxy has written it.
         let told = |name: &str| head.headers.get(name).cloned();
-        let proto = told("x-forwarded-proto").unwrap_or(HeaderValue::from_static("http"));
+        let proto = told("x-forwarded-proto").unwrap_or(HeaderValue::from_static(asked.scheme));
         tell("x-forwarded-proto", Some(proto));
         let host = told("x-forwarded-host").or_else(|| told("host"));
         tell("x-forwarded-host", host);

@@ -12,7 +12,7 @@ use super::claims::{ClaimPath, Claims};
 /// the same names: those of a token's claims. By default nobody, of whom nothing is known.
 #[derive(Default)]
 pub(crate) struct Identity {
-    /// Who says so: the name of an issuer, or [`CONSUMERS`], or [`FORWARD`].
+    /// Who says so: the name of an issuer, or [`CONSUMERS`], [`CLIENT_CERTIFICATE`] or [`FORWARD`].
     pub(crate) authority: Box<str>,
     /// Who it is there.
     pub(crate) subject: Option<Box<str>>,
@@ -42,6 +42,8 @@ pub(crate) struct Subject<'a> {
 pub(crate) const GATEWAY: &str = "gateway";
 /// The authority of the consumers file.
 pub(crate) const CONSUMERS: &str = "consumers";
+/// The authority of certificates that clients show.
+pub(crate) const CLIENT_CERTIFICATE: &str = "clientCert";
 /// The authority of a service that has been asked.
 pub(crate) const FORWARD: &str = "forward";
 

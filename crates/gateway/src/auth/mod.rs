@@ -26,16 +26,16 @@ mod rule;
 pub(crate) use access::{Access, ForwardedClaim, Kind};
 pub(crate) use authenticator::{Asked, Authenticator};
 pub(crate) use authority::Authority;
-pub(crate) use claims::ClaimPath;
-#[cfg(test)]
-pub(crate) use claims::Claims;
+pub(crate) use claims::{ClaimPath, Claims};
 pub(crate) use consumers::{
     Consumer, ConsumerKey, Consumers, KeyHasher, PasswordError, hash_password,
 };
 pub(crate) use credentials::{Hidden, Place};
 pub(crate) use error::AuthError;
 pub(crate) use forward::{ByPath, ForwardAuth, OnError};
-pub(crate) use identity::{CONSUMERS, FORWARD, GATEWAY, Identity, Subject, check_scope};
+pub(crate) use identity::{
+    CLIENT_CERTIFICATE, CONSUMERS, FORWARD, GATEWAY, Identity, Subject, check_scope,
+};
 pub(crate) use issuer::{Issuer, Keys};
 pub(crate) use issuing::{IssueError, Service, TokenIssuer};
 pub(crate) use jose::{Algorithm, Key, KeyError, KeySet, SigningKey, public_keys};

@@ -7,12 +7,11 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::route::RouteCache;
-use crate::auth::Identity;
 use crate::config::{Destination, Route};
 use crate::proxy::Routed;
+use crate::tls::{CLIENT_CERT, CLIENT_CERT_CHAIN};
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What many backends take for credentials besides `Authorization`.
 const CREDENTIALS: [&str; 4] = ["api-key", "x-access-token", "x-api-key", "x-auth-token"];
@@ -24,6 +23,9 @@ const OVERRIDES: [&str; 5] = [
     "x-original-url",
     "x-rewrite-url",
 ];
+
+/// RFC 9440: the gateway's own, towards backends.
+const CERTIFICATE_FIELDS: [HeaderName; 2] = [CLIENT_CERT, CLIENT_CERT_CHAIN];
 
 /// What differs between a request as it came and as the backend sees it, as far as answers may depend on it. Most have
 /// nothing of the kind.
@@ -40,9 +42,8 @@ impl View {
     pub(super) fn of(routed: &Routed<'_>, route: &Route) -> Self {
         let query = routed.head.uri.query();
         Self {
-            headers: route
-                .withholds_any()
-                .then(|| seen(&routed.head.headers, routed.identity, route)),
+            headers: (route.withholds_any() || concerns_certificates(routed))
+                .then(|| seen(routed, route)),
             query: query.and_then(|query| route.hidden.without_parameters(query)),
         }
     }
@@ -52,10 +53,7 @@ impl View {
         let headers = &routed.head.headers;
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         // Of whom nobody trusts these are gone already.
-        let scheme = match text(X_FORWARDED_PROTO) {
-            Some(proto) if proto.eq_ignore_ascii_case("https") => "https",
-            _ => "http",
-        };
+        let scheme = routed.side.scheme_of(headers);
         let host = text(X_FORWARDED_HOST).or_else(|| text(HOST));
         Target {
             scheme,
@@ -80,7 +78,9 @@ impl View {
             target,
             headers: self.headers.as_ref().unwrap_or(&routed.head.headers),
             // Whatever it is that lets a client pass, it may be what the answer depends on.
-            has_credentials: route.access.is_some() || has_any(&routed.head.headers, &CREDENTIALS),
+            has_credentials: route.access.is_some()
+                || routed.side.certificate().is_some()
+                || has_any(&routed.head.headers, &CREDENTIALS),
         }
     }
 }
@@ -96,9 +96,11 @@ fn has_any(headers: &HeaderMap, names: &[&str]) -> bool {
 }
 
 /// The fields as the backend sees them.
-fn seen(headers: &HeaderMap, identity: Option<&Identity>, route: &Route) -> HeaderMap {
+fn seen(routed: &Routed<'_>, route: &Route) -> HeaderMap {
+    let (headers, identity) = (&routed.head.headers, routed.identity);
     let mut seen = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers.iter().filter(|(name, _)| !route.withholds(name)) {
+    let ends = |name| route.withholds(name) || CERTIFICATE_FIELDS.contains(name);
+    for (name, value) in headers.iter().filter(|(name, _)| !ends(name)) {
         match route.hidden.without_cookies(name, value.as_bytes()) {
             None => {
                 seen.append(name, value.clone());
@@ -117,7 +119,16 @@ fn seen(headers: &HeaderMap, identity: Option<&Identity>, route: &Route) -> Head
             seen.append(&claim.field, value);
         }
     }
+    for (name, value) in routed.side.certificate().map_or(&[][..], |it| &it.fields) {
+        seen.append(name, value.clone());
+    }
     seen
+}
+
+/// Whether the backend sees other fields about the client's certificate than the client has sent, nearly always none.
+fn concerns_certificates(routed: &Routed<'_>) -> bool {
+    let sent = |name: &HeaderName| CERTIFICATE_FIELDS.contains(name);
+    routed.side.certificate().is_some() || routed.head.headers.keys().any(sent)
 }
 
 /// Writes the key of a request.

@@ -2,14 +2,14 @@
 
 use std::io::Write;
 
-use super::{CliError, complain, load};
+use super::{CliError, complain, load_everything};
 use crate::config::{Loaded, Settings};
 
-/// Says that all is well, and what could be better; the errors of [`load`] say what is not.
+/// Says that all is well, and what could be better; the errors of [`load_everything`] say what is not.
 pub(super) fn check(settings: &Settings) -> Result<(), CliError> {
     let Loaded {
         snapshot, warnings, ..
-    } = load(settings)?;
+    } = load_everything(settings)?.loaded;
     for warning in &warnings {
         complain(&format_args!("warning: {warning}"));
     }

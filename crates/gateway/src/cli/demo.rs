@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::{CliError, load, routes};
+use super::{CliError, Everything, load_everything, routes};
 use crate::config::Settings;
 use crate::demo;
 use crate::diagnostics;
@@ -28,17 +28,25 @@ pub(super) fn demo(settings: Settings, matches: &ArgMatches) -> Result<(), CliEr
     if matches.get_flag("backends") {
         return backends(&settings);
     }
-    let loaded = load(&settings)?;
+    let Everything {
+        loaded,
+        mut listeners,
+    } = load_everything(&settings)?;
     diagnostics::start(&settings);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    let https = demo::add_https(&mut listeners, &settings)?;
     let runtime = server::control_runtime()?;
     runtime.block_on(async {
         demo::start(Ipv4Addr::LOCALHOST.into()).await?;
         show(&routes::table(&loaded.snapshot));
-        show(&demo::banner(&settings, &loaded.snapshot.authority.issuer));
-        Ok(server::run_on(Arc::new(settings), loaded).await?)
+        show(&demo::banner(
+            &settings,
+            https,
+            &loaded.snapshot.authority.issuer,
+        ));
+        Ok(server::run_on(Arc::new(settings), loaded, listeners).await?)
     })
 }
 

@@ -22,7 +22,10 @@ use std::process::ExitCode;
 use clap::{Arg, ArgMatches, Command};
 
 use crate::auth::{IssueError, PasswordError};
-use crate::config::{ConfigErrors, Finding, SETTINGS, SettingError, Settings, Sources, load};
+use crate::config::{
+    ConfigErrors, Finding, Listeners, Loaded, SETTINGS, SettingError, Settings, Sources, listeners,
+    load,
+};
 use crate::demo::DemoError;
 use crate::server::StartError;
 
@@ -138,6 +141,37 @@ fn command() -> Command {
                 .help_heading(setting.group)
                 .help(format!("{} [env: {}]{default}", setting.help, setting.variable))
         }))
+}
+
+/// All that is served. What is doubtful about it stands among the warnings of what was loaded.
+struct Everything {
+    loaded: Loaded,
+    listeners: Listeners,
+}
+
+/// Loads all that is served, or tells everything that is wrong with it.
+fn load_everything(settings: &Settings) -> Result<Everything, CliError> {
+    with_listeners(settings, load(settings))
+}
+
+/// What was loaded, or is wrong with it, and where it is served.
+fn with_listeners(
+    settings: &Settings,
+    loaded: Result<Loaded, ConfigErrors>,
+) -> Result<Everything, CliError> {
+    match (loaded, listeners(settings)) {
+        (Ok(mut loaded), Ok((listeners, doubts))) => {
+            loaded.warnings.extend(doubts);
+            let doubts = listeners.doubts(&loaded.snapshot);
+            loaded.warnings.extend(doubts);
+            Ok(Everything { loaded, listeners })
+        }
+        (loaded, listeners) => {
+            let errors = [loaded.err(), listeners.err()];
+            let errors = errors.into_iter().flatten().flat_map(|errors| errors.0);
+            Err(ConfigErrors(errors.collect()).into())
+        }
+    }
 }
 
 fn settings(matches: &ArgMatches) -> Result<Settings, CliError> {

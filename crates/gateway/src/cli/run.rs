@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CliError, load};
+use super::{CliError, Everything, load, with_listeners};
 use crate::config::{ConfigErrors, History, Loaded, RoutesSource, Settings, load_first};
 use crate::diagnostics;
 use crate::server;
@@ -10,20 +10,18 @@ use crate::server;
 /// Serves until a signal says to stop.
 pub(super) fn run(settings: Settings) -> Result<(), CliError> {
     let loaded = match load(&settings) {
-        Ok(loaded) => {
-            diagnostics::start(&settings);
-            loaded
-        }
         Err(errors) if settings.reload.start_from_last_good => {
             diagnostics::start(&settings);
-            last_good(&settings, errors)?
+            Ok(last_good(&settings, errors)?)
         }
-        Err(errors) => return Err(errors.into()),
+        loaded => loaded,
     };
+    let Everything { loaded, listeners } = with_listeners(&settings, loaded)?;
+    diagnostics::start(&settings);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    Ok(server::run(Arc::new(settings), loaded)?)
+    Ok(server::run(Arc::new(settings), loaded, listeners)?)
 }
 
 /// The routes file that was applied last, in place of one that is broken.

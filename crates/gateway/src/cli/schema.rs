@@ -10,10 +10,10 @@ use crate::config;
 /// The command's arguments.
 pub(super) fn command() -> Command {
     Command::new("schema")
-        .about("Print the JSON Schema of the routes file, or of the consumers file")
+        .about("Print the JSON Schema of the routes file, of the consumers file, or of the listeners file")
         .arg(
             Arg::new("file")
-                .value_parser(["routes", "consumers"])
+                .value_parser(["routes", "consumers", "listeners"])
                 .default_value("routes")
                 .help("Of which file"),
         )
@@ -30,6 +30,7 @@ pub(super) fn schema(matches: &ArgMatches) -> Result<(), CliError> {
     let schema = match matches.get_one::<String>("file").map(String::as_str) {
         _ if matches.get_flag("markdown") => config::routes_reference(),
         Some("consumers") => config::consumers_schema(),
+        Some("listeners") => config::listeners_schema(),
         _ => config::schema(),
     };
     Ok(std::io::stdout().lock().write_all(schema.as_bytes())?)

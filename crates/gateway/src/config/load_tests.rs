@@ -371,6 +371,12 @@ fn the_schema_files_hold_the_schemas() {
         crate::config::consumers_schema(),
         "write the output of `api-gateway schema consumers` to configs/consumers.schema.json"
     );
+    let file = include_str!("../../../../configs/listeners.schema.json");
+    assert_eq!(
+        file,
+        crate::config::listeners_schema(),
+        "write the output of `api-gateway schema listeners` to configs/listeners.schema.json"
+    );
 }
 
 #[test]

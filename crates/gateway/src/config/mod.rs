@@ -9,6 +9,7 @@ mod document;
 mod duration;
 mod finding;
 mod history;
+mod listeners;
 mod live;
 mod load;
 mod memory;
@@ -27,6 +28,8 @@ pub use consumers::consumers_schema;
 pub(crate) use duration::parse as parse_duration;
 pub use finding::{ConfigErrors, Finding};
 pub(crate) use history::{History, Kept, hash as history_hash};
+pub(crate) use listeners::{Listener, ListenerTls};
+pub use listeners::{Listeners, listeners, listeners_schema};
 pub(crate) use live::{Carried, Live, Local, LocalRoute, Ongoing, View, Waiting};
 pub use load::{Loaded, load};
 pub(crate) use load::{RoutesSource, load_again, load_first, token_issuer};
@@ -35,9 +38,9 @@ pub use routes::schema;
 pub(crate) use settings::log_filter;
 pub use settings::{
     AccessLog, AccessLogFormat, AdminToken, CacheTierSettings, DnsSettings, JwtSettings, Limits,
-    LogFormat, RedisServer, RedisSettings, ReloadSettings, RollbackSettings, SETTINGS, Secret,
-    Setting, SettingError, Settings, Sources, Timeouts, Topology, TracingSettings, UpstreamPool,
-    env_example, reference,
+    ListenAddress, Listening, LogFormat, RedisServer, RedisSettings, ReloadSettings,
+    RollbackSettings, SETTINGS, Secret, Setting, SettingError, Settings, Sources, Timeouts,
+    Topology, TracingSettings, UpstreamPool, env_example, reference,
 };
 pub use snapshot::{Destination, Policy, Route, Shadowed, Snapshot};
 pub(crate) use snapshot::{Fallback, FixedAnswer};

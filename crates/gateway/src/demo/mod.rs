@@ -12,7 +12,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 use crate::auth::TokenIssuer;
-use crate::config::Settings;
+use crate::config::{Listeners, Settings};
 
 /// How long the token in the banner is valid.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -32,7 +32,13 @@ pub(crate) enum DemoError {
         /// What the system said.
         error: io::Error,
     },
+    /// There is no certificate.
+    #[error("cannot make a certificate: {0}")]
+    Certificate(Box<dyn std::error::Error + Send + Sync>),
 }
+
+/// Where the demo serves HTTPS, unless PORT is another.
+const HTTPS_PORT: u16 = 8443;
 
 /// The sample backends: name, port, what they serve.
 fn backends() -> [(&'static str, u16, Router); 6] {
@@ -76,13 +82,36 @@ fn spawn(listener: TcpListener, router: Router) {
     tokio::spawn(async move { axum::serve(listener, router).await });
 }
 
+/// Where nothing is said about listeners, one more with TLS, and a certificate that is made now. Its port.
+///
+/// # Errors
+/// When the certificate cannot be made.
+pub(crate) fn add_https(
+    listeners: &mut Listeners,
+    settings: &Settings,
+) -> Result<Option<u16>, DemoError> {
+    let listening = &settings.listening;
+    if listening.file.is_some() || listening.setting != "PORT" {
+        return Ok(None);
+    }
+    // Port 0 is any free one, here too.
+    let port = if settings.port == 0 { 0 } else { HTTPS_PORT };
+    listeners
+        .add_self_signed(SocketAddr::new(settings.host, port), &["localhost"])
+        .map_err(DemoError::Certificate)?;
+    Ok(Some(port))
+}
+
 /// What to try, for people at a terminal.
-pub(crate) fn banner(settings: &Settings, issuer: &TokenIssuer) -> String {
+pub(crate) fn banner(settings: &Settings, https: Option<u16>, issuer: &TokenIssuer) -> String {
     let base = format!("http://localhost:{}", settings.port);
     let token = token(settings, issuer);
+    let https = https.map_or_else(String::new, |port| {
+        format!("\n  curl --insecure https://localhost:{port}/api/users")
+    });
     format!(
         "Try:\n  \
-         curl {base}/api/users\n  \
+         curl {base}/api/users{https}\n  \
          curl {base}/api/users/1\n  \
          curl -H \"Authorization: Bearer {token}\" {base}/api/orders\n  \
          curl -N {base}/events\n  \
@@ -123,7 +152,7 @@ mod tests {
             let sources = Sources::gather(Path::new("/nowhere/.env"), find, |_| None).unwrap();
             let settings = Settings::read(&sources).unwrap();
             let issuer = token_issuer(&settings).unwrap();
-            banner(&settings, &issuer)
+            banner(&settings, None, &issuer)
         };
         assert!(banner_with(None).contains("Bearer ey"));
         let own = banner_with(Some("a secret of the user's own, long enough"));

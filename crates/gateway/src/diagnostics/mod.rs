@@ -56,7 +56,7 @@ pub(crate) fn start(settings: &Settings) {
             let subscriber = subscriber.json().with_env_filter(filter);
             let subscriber = subscriber.with_filter_reloading();
             let first = FILTER.set(Box::new(subscriber.reload_handle()));
-            subscriber.finish().with(Recent).init();
+            let _first = subscriber.finish().with(Recent).try_init();
             first
         }
         LogFormat::Text => {
@@ -64,7 +64,7 @@ pub(crate) fn start(settings: &Settings) {
             let subscriber = subscriber.with_ansi(colours).with_target(false);
             let subscriber = subscriber.with_env_filter(filter).with_filter_reloading();
             let first = FILTER.set(Box::new(subscriber.reload_handle()));
-            subscriber.finish().with(Recent).init();
+            let _first = subscriber.finish().with(Recent).try_init();
             first
         }
     };

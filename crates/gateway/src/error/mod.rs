@@ -96,6 +96,9 @@ error_codes! {
     /// The request target is longer than allowed.
     TargetTooLong = "target-too-long", 414, "http_request_error", "Request target too long",
         "The request target is longer than this server accepts.";
+    /// The request is for a host that the TLS connection is not for.
+    MisdirectedRequest = "misdirected-request", 421, "http_request_error", "Misdirected request",
+        "The request is for another host than the connection was made for; a new connection is needed.";
     /// The client has asked for more than its rate limit allows.
     RateLimited = "rate-limited", 429, "http_request_denied", "Too many requests",
         "The rate limit has been reached; the Retry-After field tells when to come back.";

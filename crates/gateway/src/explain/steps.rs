@@ -169,11 +169,18 @@ impl Walk<'_> {
             );
             return;
         }
+        if access.kinds[..] == [Kind::Certificate] {
+            let says = "a client certificate decides, which is shown in a TLS handshake";
+            self.say("auth", says, &settings);
+            return;
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let asked = Asked {
             head: self.head,
             path: self.path,
             client: self.address,
+            certificate: None,
+            scheme: "http",
             now: now.unwrap_or_default().as_secs_f64(),
             trace: None,
         };
@@ -243,6 +250,7 @@ fn settings_of(access: &Access) -> [(&'static str, Value); 5] {
         Kind::Token => "jwt",
         Kind::Key => "apiKey",
         Kind::Basic => "basic",
+        Kind::Certificate => "clientCert",
         Kind::Forward => "forward",
     });
     let issuers = access.issuers.iter().map(|issuer| issuer.issuer.clone());

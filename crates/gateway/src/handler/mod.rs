@@ -5,6 +5,7 @@
 
 mod answers;
 mod clock;
+mod entrance;
 mod equipment;
 mod steps;
 
@@ -102,6 +103,9 @@ impl Handler {
         let mut entry = Entry::begin(started, request_id, address, &head, &local.unrouted);
         entry.set_trace(trace);
         let mut exchange = Exchange::new(&self.access_log, entry);
+        exchange
+            .entry()
+            .set_side(side, side.scheme_of(&head.headers));
         let arrival = Arrival {
             head: &head,
             client: &client,
@@ -160,6 +164,7 @@ impl Handler {
             &self.local().unrouted,
         );
         let mut exchange = Exchange::new(&self.access_log, entry);
+        exchange.entry().set_side(side, side.scheme());
         (conclude(Err(error.into()), exchange.entry()), exchange)
     }
 
@@ -172,6 +177,9 @@ impl Handler {
         verdict: &mut Verdict,
     ) -> Result<Response<Body>, Refusal> {
         let head = arrival.head;
+        if let Some(answer) = entrance::check(head, arrival.side)? {
+            return Ok(answer);
+        }
         if head.method == Method::OPTIONS && head.uri.path() == "*" {
             return Ok(ping());
         }
@@ -343,6 +351,8 @@ impl Handler {
             head: arrival.head,
             path,
             client: arrival.address,
+            certificate: arrival.side.certificate(),
+            scheme: arrival.side.scheme_of(&arrival.head.headers),
             now: self.clock.seconds(arrival.started),
             trace: entry.trace(),
         };

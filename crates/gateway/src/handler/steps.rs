@@ -119,6 +119,8 @@ impl Steps {
             head: &self.head,
             path: &self.path,
             client,
+            certificate: None,
+            scheme: "http",
             now: self.clock.now(),
             trace: None,
         };

@@ -180,6 +180,18 @@ metrics! {
     SPANS = Counter "api_gateway_spans_total"
         [label("outcome", Values::Fixed(&["exported", "queue_full", "export_failed"]))]
         "Spans of [traced](tracing.md#when-the-collector-does-not-keep-up) requests, by what has become of them";
+    TLS_HANDSHAKES = Counter "api_gateway_tls_handshakes_total"
+        [label("version", Values::Fixed(&["1.2", "1.3"])), label("resumed", Values::Fixed(&["false", "true"]))]
+        "[TLS](tls.md) handshakes with clients, by the version and whether a session was resumed";
+    TLS_HANDSHAKE_FAILURES = Counter "api_gateway_tls_handshake_failures_total"
+        [label("reason", Values::Fixed(&["timeout", "closed", "not-tls", "client-certificate", "protocol"]))]
+        "Those that came to nothing: the client was too slow; it went; it spoke something else; its certificate was missing or not good; the two had nothing in common, or one broke the rules";
+    TLS_RELOADS = Counter "api_gateway_tls_reloads_total"
+        [label("result", Values::Fixed(&["success", "failure"]))]
+        "Changes of certificate files, and whether they could be used";
+    CERTIFICATE_NOT_AFTER = Gauge "api_gateway_certificate_not_after_timestamp_seconds"
+        [label("name", Values::Said("what it is for, like `example.com, *.example.com`")), label("file", Values::Said("where it comes from"))]
+        "When a certificate of the gateway's own ends, or one of its chain that ends before it, since 1970";
     CONFIG_GENERATION = Gauge "api_gateway_config_generation" []
         "Number of the configuration that is served; the first is 1";
     CONFIG_RELOADS = Counter "api_gateway_config_reloads_total"
@@ -261,6 +273,7 @@ mod tests {
     use super::*;
     use crate::caching::{Answer, Outcome, Write};
     use crate::middleware::rate_limit::{Failure, Fallback};
+    use crate::tls;
 
     #[test]
     fn names_are_as_prometheus_wants_them() {
@@ -288,6 +301,15 @@ mod tests {
         );
         assert_eq!(fixed(&CACHE_TIER_LOOKUPS), Answer::ALL.map(Answer::name));
         assert_eq!(fixed(&CACHE_TIER_WRITES), Write::ALL.map(Write::name));
+        assert_eq!(
+            fixed(&TLS_HANDSHAKE_FAILURES),
+            tls::Failure::ALL.map(tls::Failure::name)
+        );
+        let versions = match &TLS_HANDSHAKES.labels[0].values {
+            Values::Fixed(versions) => versions.to_vec(),
+            _ => Vec::new(),
+        };
+        assert_eq!(versions, tls::Version::ALL.map(tls::Version::name));
         assert_eq!(
             fixed(&RATE_LIMIT_FALLBACK),
             Fallback::ALL.map(Fallback::name)

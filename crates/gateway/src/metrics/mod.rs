@@ -8,6 +8,7 @@ mod exposition;
 mod gateway;
 mod machine;
 mod routes;
+mod tls;
 mod upstreams;
 
 pub use catalogue::reference;
@@ -18,7 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::caching::SharedCache;
-use crate::config::Live;
+use crate::config::{ListenerTls, Live};
 use crate::counters::ProcessCounts;
 use crate::middleware::rate_limit::StoreHealth;
 use crate::trace;
@@ -34,6 +35,8 @@ pub(crate) struct Metrics {
     pub(crate) cache: SharedCache,
     /// None where nothing is traced.
     pub(crate) spans: Option<Arc<trace::Counts>>,
+    /// What listeners with TLS share, where there are any.
+    pub(crate) tls: Option<ListenerTls>,
 }
 
 impl fmt::Debug for Metrics {
@@ -50,6 +53,9 @@ impl Metrics {
         routes::add(&mut exposition, &snapshot);
         upstreams::add(&mut exposition, &snapshot);
         gateway::add(&mut exposition, self);
+        if let Some(tls) = &self.tls {
+            tls::add(&mut exposition, tls);
+        }
         machine::add(&mut exposition);
         exposition.finish()
     }

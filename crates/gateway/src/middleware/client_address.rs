@@ -10,6 +10,9 @@ use super::removal;
 /// The chain of addresses that a request has come through, the client's first.
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// The scheme of what the client has asked for.
+pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
 /// Who may speak for others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrustedProxies {
@@ -26,6 +29,16 @@ impl TrustedProxies {
             Self::Networks(networks) => networks.iter().any(|network| network.contains(&peer)),
             Self::Hops(_) => true,
         }
+    }
+
+    /// Whether `peer` may speak for others because of its address, and not only because it is there.
+    pub(crate) fn know(&self, peer: IpAddr) -> bool {
+        self.have_addresses() && self.trust(peer)
+    }
+
+    /// Whether anybody is trusted by address.
+    pub(crate) fn have_addresses(&self) -> bool {
+        matches!(self, Self::Networks(networks) if !networks.is_empty())
     }
 
     /// The address that a request of `peer` comes from.

@@ -27,7 +27,10 @@ fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
 pub(crate) fn ends_at_the_gateway(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
-        "connection"
+        // RFC 9440 §2.4: only the gateway says which certificate a client has shown.
+        "client-cert"
+            | "client-cert-chain"
+            | "connection"
             | "content-length"
             | "expect"
             | "host"

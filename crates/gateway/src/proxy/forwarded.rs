@@ -1,14 +1,16 @@
 //! `X-Forwarded-*`: what the backend is told about the client's side.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use wire::head::push_field;
 
-use crate::middleware::client_address::X_FORWARDED_FOR;
+use crate::middleware::client_address::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
+use crate::tls::{ClientCertificate, Session};
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The client's side of a connection.
 #[derive(Debug, Clone)]
@@ -21,6 +23,21 @@ pub(crate) struct ClientSide {
     peer_text: Box<str>,
     /// The port that the connection came in on, as text.
     port_text: Box<str>,
+    /// How it came in.
+    pub(crate) entrance: Entrance,
+}
+
+/// How a connection has come in.
+#[derive(Debug, Clone)]
+pub(crate) enum Entrance {
+    /// Without TLS.
+    Plain,
+    /// With TLS.
+    Tls(Arc<Session>),
+    /// Without TLS, where requests are sent to this port, which has it.
+    Redirect(u16),
+    /// Without TLS, where there has to be.
+    PlainForTls,
 }
 
 impl ClientSide {
@@ -31,7 +48,43 @@ impl ClientSide {
             trusted,
             peer_text: peer.to_string().into(),
             port_text: local.port().to_string().into(),
+            entrance: Entrance::Plain,
         }
+    }
+
+    /// The same, having come in so.
+    pub(crate) fn through(self, entrance: Entrance) -> Self {
+        Self { entrance, ..self }
+    }
+
+    /// The scheme of what the client has asked for, unless a proxy knows better.
+    pub(crate) fn scheme(&self) -> &'static str {
+        match self.entrance {
+            Entrance::Tls(_) => "https",
+            _ => "http",
+        }
+    }
+
+    /// The scheme of the request that has these fields. A trusted proxy says which it was; what others say is gone already.
+    pub(crate) fn scheme_of(&self, headers: &HeaderMap) -> &'static str {
+        match headers.get(X_FORWARDED_PROTO) {
+            Some(proto) if proto.as_bytes().eq_ignore_ascii_case(b"https") => "https",
+            Some(_) => "http",
+            None => self.scheme(),
+        }
+    }
+
+    /// What TLS has come to, where there is some.
+    pub(crate) fn session(&self) -> Option<&Session> {
+        match &self.entrance {
+            Entrance::Tls(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// The client's certificate, where it has shown one.
+    pub(crate) fn certificate(&self) -> Option<&ClientCertificate> {
+        self.session()?.client.as_ref()
     }
 }
 
@@ -48,7 +101,7 @@ pub(super) fn push_fields(out: &mut Vec<u8>, headers: &HeaderMap, side: &ClientS
     push(
         out,
         "x-forwarded-proto",
-        proto.map_or(b"http", HeaderValue::as_bytes),
+        proto.map_or(side.scheme().as_bytes(), HeaderValue::as_bytes),
     );
     if let Some(host) = headers.get(X_FORWARDED_HOST).or(headers.get(header::HOST)) {
         push(out, "x-forwarded-host", host.as_bytes());
@@ -59,6 +112,11 @@ pub(super) fn push_fields(out: &mut Vec<u8>, headers: &HeaderMap, side: &ClientS
         "x-forwarded-port",
         port.map_or(side.port_text.as_bytes(), HeaderValue::as_bytes),
     );
+    if let Some(certificate) = side.certificate() {
+        for (name, value) in &certificate.fields {
+            push_field(out, name, value.as_bytes());
+        }
+    }
 }
 
 fn push(out: &mut Vec<u8>, name: &str, value: &[u8]) {

@@ -21,7 +21,7 @@ mod trailers;
 pub(crate) use attempt::Holds;
 pub(crate) use fields::{asks_for_websocket, ends_at_the_gateway, strip_answer, strip_nominated};
 pub(crate) use forward::{Forwarded, Proxy, Routed, forward};
-pub(crate) use forwarded::ClientSide;
+pub(crate) use forwarded::{ClientSide, Entrance};
 pub(crate) use hedge::{Hedge, Percentile};
 pub(crate) use mirror::{Mirror, Mirrors};
 pub(crate) use pool::Pools;

@@ -1,6 +1,5 @@
 //! One client connection, whichever version of HTTP it speaks.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use http::{Request, Response, Version};
@@ -64,13 +63,11 @@ impl Service for ClientService {
 }
 
 impl ClientService {
-    /// For a connection from `peer` to `local`.
-    pub(super) fn new(handler: &Rc<Handler>, peer: SocketAddr, local: SocketAddr) -> Self {
-        let peer = peer.ip().to_canonical();
-        let trusted = handler.settings.trusted_proxies.trust(peer);
+    /// For a connection of `side`.
+    pub(super) fn new(handler: &Rc<Handler>, side: ClientSide) -> Self {
         Self {
             handler: Rc::clone(handler),
-            side: ClientSide::new(peer, local, trusted),
+            side,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::StartError;
 
 /// For runtimes, logs, the admin listener and the like.
 const RESERVE: u64 = 64;
-/// For each worker: its runtime and its listening socket.
+/// For each worker: its runtime and its first listening socket.
 const PER_WORKER: u64 = 8;
 /// A proxied request needs one to the client and one to the backend.
 const PER_CONNECTION: u64 = 2;

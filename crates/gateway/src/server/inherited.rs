@@ -53,9 +53,30 @@ impl Inherited {
         })
     }
 
-    /// The sockets for the listener at `address`.
-    pub(super) fn at(&mut self, address: SocketAddr) -> Vec<TcpListener> {
-        self.claim(|socket| !socket.is_admin && is_meant(socket.address, address))
+    /// The sockets for the listeners at `addresses`, in their order.
+    pub(super) fn at_all(
+        &mut self,
+        addresses: impl Iterator<Item = SocketAddr> + Clone,
+    ) -> Vec<Vec<TcpListener>> {
+        let mut all: Vec<_> = addresses.clone().map(|_| Vec::new()).collect();
+        // Who takes any port leaves those to others that they ask for.
+        for any_port in [false, true] {
+            for (address, sockets) in addresses.clone().zip(&mut all) {
+                if (address.port() == 0) == any_port {
+                    *sockets = self.at(address);
+                }
+            }
+        }
+        all
+    }
+
+    /// The sockets for the listener at `address`; for any port those of one.
+    fn at(&mut self, address: SocketAddr) -> Vec<TcpListener> {
+        let meant = |socket: &&Socket| !socket.is_admin && is_meant(socket.address, address);
+        let Some(first) = self.0.iter().find(meant).map(|socket| socket.address) else {
+            return Vec::new();
+        };
+        self.claim(|socket| !socket.is_admin && socket.address == first)
     }
 
     /// The socket of the admin listener, which is to be at `address`.
@@ -108,17 +129,37 @@ mod tests {
         (socket, address)
     }
 
+    /// Where the sockets are that listeners at `addresses` get.
+    fn claimed(inherited: &mut Inherited, addresses: &[&str]) -> Vec<Vec<SocketAddr>> {
+        let addresses = addresses.iter().map(|address| address.parse().unwrap());
+        let sockets = inherited.at_all(addresses);
+        let local = |socket: &TcpListener| socket.local_addr().unwrap();
+        let locals = |sockets: &Vec<TcpListener>| sockets.iter().map(local).collect();
+        sockets.iter().map(locals).collect()
+    }
+
     #[test]
     fn sockets_are_claimed_by_their_address_and_the_admin_listeners_by_its_name() {
         let ((http, at), (admin, _)) = (socket(false), socket(true));
         let mut inherited = Inherited(vec![http, admin]);
         let (any, other) = ("127.0.0.1:0", "127.0.0.1:1");
-        assert!(inherited.at(other.parse().unwrap()).is_empty());
-        assert_eq!(
-            inherited.at(any.parse().unwrap())[0].local_addr().unwrap(),
-            at
-        );
+        assert_eq!(claimed(&mut inherited, &[other, any]), [vec![], vec![at]]);
         assert!(inherited.admin(other.parse().unwrap()).is_some());
+        inherited.finish().unwrap();
+    }
+
+    #[test]
+    fn who_takes_any_port_takes_one_and_leaves_those_that_others_ask_for() {
+        let ((first, a), (second, b), (third, c)) = (socket(false), socket(false), socket(false));
+        let second_worker = Socket {
+            is_admin: false,
+            listener: second.listener.try_clone().unwrap(),
+            address: b,
+        };
+        let mut inherited = Inherited(vec![first, second, second_worker, third]);
+        let any = "127.0.0.1:0";
+        let of = claimed(&mut inherited, &[any, &a.to_string(), any]);
+        assert_eq!(of, [vec![b, b], vec![a], vec![c]]);
         inherited.finish().unwrap();
     }
 

@@ -27,13 +27,14 @@ pub(super) struct Listeners {
     pub(super) address: SocketAddr,
 }
 
-/// Binds `count` sockets to `address`, less those that are there already.
+/// Binds `count` sockets to `address`, which `setting` names, less those that are there already.
 pub(super) fn bind(
+    setting: &'static str,
     address: SocketAddr,
     count: usize,
     inherited: Vec<TcpListener>,
 ) -> Result<Listeners, StartError> {
-    let failed = |error| start_error("PORT", address, error);
+    let failed = |error| start_error(setting, address, error);
     if !inherited.is_empty() {
         return adopt(inherited, count).map_err(failed);
     }
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn workers_share_one_port() {
-        let listeners = bind(any_port(), 3, Vec::new()).unwrap();
+        let listeners = bind("PORT", any_port(), 3, Vec::new()).unwrap();
         assert_eq!(listeners.of_workers.len(), 3);
         for socket in listeners.of_workers.iter().flatten() {
             assert_eq!(socket.local_addr().unwrap(), listeners.address);
@@ -223,8 +224,8 @@ mod tests {
 
     #[test]
     fn a_second_gateway_cannot_join_the_port() {
-        let first = bind(any_port(), 2, Vec::new()).unwrap();
-        let error = bind(first.address, 2, Vec::new()).unwrap_err();
+        let first = bind("PORT", any_port(), 2, Vec::new()).unwrap();
+        let error = bind("PORT", first.address, 2, Vec::new()).unwrap_err();
         assert!(
             matches!(
                 error,
@@ -239,10 +240,10 @@ mod tests {
 
     #[test]
     fn a_port_is_free_again_when_its_gateway_is_gone() {
-        let first = bind(any_port(), 2, Vec::new()).unwrap();
+        let first = bind("PORT", any_port(), 2, Vec::new()).unwrap();
         let address = first.address;
         drop(first);
-        bind(address, 2, Vec::new()).unwrap();
+        bind("PORT", address, 2, Vec::new()).unwrap();
     }
 
     /// What the descriptors lead to: the same for all copies of a socket.
@@ -257,10 +258,10 @@ mod tests {
     #[test]
     fn all_sockets_that_were_there_are_served_by_fewer_workers_and_by_more() {
         for (before, now) in [(3, 2), (3, 3), (2, 5), (1, 4)] {
-            let first = bind(any_port(), before, Vec::new()).unwrap();
+            let first = bind("PORT", any_port(), before, Vec::new()).unwrap();
             let there = first.copies().unwrap();
             assert_eq!(there.len(), before);
-            let listeners = bind(first.address, now, there).unwrap();
+            let listeners = bind("PORT", first.address, now, there).unwrap();
             assert_eq!(listeners.address, first.address);
             let workers = &listeners.of_workers;
             assert!(workers.len() == now && workers.iter().all(|sockets| !sockets.is_empty()));
@@ -274,7 +275,7 @@ mod tests {
     #[test]
     fn a_socket_that_lets_no_other_join_it_is_shared() {
         let alone = TcpListener::bind(any_port()).unwrap();
-        let listeners = bind(any_port(), 3, vec![alone]).unwrap();
+        let listeners = bind("PORT", any_port(), 3, vec![alone]).unwrap();
         assert_eq!(listeners.of_workers.len(), 3);
         assert_eq!(listeners.copies().unwrap().len(), 1);
     }

@@ -3,6 +3,7 @@
 //! [`run`] is the plan. Whatever can keep the gateway from starting is found before the first request is taken;
 //! after that a worker ends only when it is told to.
 
+mod bound;
 mod cache;
 mod connection;
 mod descriptors;
@@ -11,6 +12,7 @@ mod http_client;
 mod inherited;
 mod listener;
 mod notify;
+mod opening;
 mod reload;
 mod shutdown;
 mod supervisor;
@@ -26,15 +28,17 @@ use tokio::sync::watch;
 
 use crate::admin::{self, Control, Process};
 use crate::caching::{SharedCache, TierError};
-use crate::config::{AccessLog, AccessLogFormat, Live, Loaded, Settings};
+use crate::config::{AccessLog, AccessLogFormat, Listeners, Live, Loaded, Settings};
 use crate::counters::{ProcessCounts, counting_workers};
 use crate::handler::Answers;
 use crate::metrics::{self, Metrics};
 use crate::middleware::access_log::{Sink, SinkError, Style};
 use crate::middleware::rate_limit::StoreHealth;
+use crate::tls;
 use crate::trace::{self, CollectorError, Export, SpanQueue};
 use crate::upstream;
 
+use bound::Bound;
 pub(crate) use http_client::new as http_client;
 use inherited::Inherited;
 pub(crate) use reload::{Applied, Rejected, Reloader};
@@ -68,7 +72,7 @@ pub enum StartError {
     /// A socket has been handed over that no setting is about.
     #[error(
         "LISTEN_FDS: a socket at {address} has been handed over, and nothing is to listen there; \
-         set HOST and PORT, or ADMIN_ADDR and the name \"admin\", to what it is"
+         set HOST and PORT, LISTEN, or ADMIN_ADDR and the name \"admin\", to what it is"
     )]
     Unclaimed {
         /// Where it listens.
@@ -116,9 +120,13 @@ pub enum StartError {
 ///
 /// # Errors
 /// When the gateway cannot start, or a worker is lost.
-pub fn run(settings: Arc<Settings>, loaded: Loaded) -> Result<(), StartError> {
+pub fn run(
+    settings: Arc<Settings>,
+    loaded: Loaded,
+    listeners: Listeners,
+) -> Result<(), StartError> {
     let runtime = control_runtime()?;
-    runtime.block_on(run_on(settings, loaded))
+    runtime.block_on(run_on(settings, loaded, listeners))
 }
 
 /// The runtime of everything that is not a request.
@@ -141,15 +149,20 @@ pub fn control_runtime() -> Result<tokio::runtime::Runtime, StartError> {
 ///
 /// # Errors
 /// Those of [`run`].
-pub async fn run_on(settings: Arc<Settings>, loaded: Loaded) -> Result<(), StartError> {
+pub async fn run_on(
+    settings: Arc<Settings>,
+    loaded: Loaded,
+    listeners: Listeners,
+) -> Result<(), StartError> {
     metrics::started();
     let signals = shutdown::StopSignals::take_over()?;
+    // Each listening socket, and its copy for whoever takes over.
+    let sockets = 2 * settings.workers * listeners.all.len();
     // However few names there are, a reload may bring more.
-    let dns_sockets = upstream::most_dns_sockets(usize::MAX);
-    let most_connections = descriptors::most_connections(&settings, dns_sockets)?;
+    let apart = upstream::most_dns_sockets(usize::MAX) + sockets;
+    let most_connections = descriptors::most_connections(&settings, apart)?;
     let mut inherited = Inherited::take()?;
-    let address = SocketAddr::new(settings.host, settings.port);
-    let listeners = listener::bind(address, settings.workers, inherited.at(address))?;
+    let (bound, sockets) = Bound::new(&listeners, &settings, &mut inherited)?;
     let admin_listener = match settings.admin_addr {
         Some(address) => Some(listener::bind_admin(address, inherited.admin(address))?),
         None => None,
@@ -157,13 +170,14 @@ pub async fn run_on(settings: Arc<Settings>, loaded: Loaded) -> Result<(), Start
     inherited.finish()?;
     let failed_upgrades = Arc::default();
     let upgrade = Upgrade::new(
-        listeners.copies()?,
+        sockets,
         admin_listener.as_ref().map(listener::copy).transpose()?,
         Arc::clone(&failed_upgrades),
     );
     let sink = open_sink(&settings)?;
     let style = style(&settings);
 
+    keep_certificates_fresh(&listeners);
     let counts = Arc::new(ProcessCounts::new(counting_workers(&settings)));
     let answers: Arc<[Answers]> = (0..settings.workers).map(|_| Answers::default()).collect();
     let cache = SharedCache::default();
@@ -173,13 +187,12 @@ pub async fn run_on(settings: Arc<Settings>, loaded: Loaded) -> Result<(), Start
     let (phase, _) = watch::channel(Phase::Serving);
     let open_connections = Arc::new(AtomicUsize::new(0));
     let mut workers = Vec::new();
-    let address = listeners.address;
     let store_health = Arc::new(StoreHealth::new(
         settings.redis.server.as_ref(),
         settings.workers,
     ));
     let tracing = export_spans(&settings)?;
-    for (index, listeners) in listeners.of_workers.into_iter().enumerate() {
+    for (index, listeners) in bound.of_workers.into_iter().enumerate() {
         let worker = Worker {
             settings: Arc::clone(&settings),
             live: Arc::clone(&live),
@@ -206,7 +219,7 @@ pub async fn run_on(settings: Arc<Settings>, loaded: Loaded) -> Result<(), Start
         .and_then(|listener| listener.local_addr().ok());
     // Before anybody hears that there is somebody to be asked.
     let token = admin_address.and_then(|it| admin::required_token(&settings, it));
-    announce(address, admin_address, &settings, &live);
+    announce(&bound.addresses, admin_address, &settings, &live);
     if upgrade::tell_predecessor() == Told::Nobody {
         notify::ready();
     }
@@ -218,6 +231,7 @@ pub async fn run_on(settings: Arc<Settings>, loaded: Loaded) -> Result<(), Start
             store: store_health,
             cache: Arc::clone(&cache),
             spans: tracing.as_ref().map(|tracing| Arc::clone(&tracing.counts)),
+            tls: listeners.tls.clone(),
         });
         let control = Control {
             settings: Arc::clone(&settings),
@@ -274,9 +288,43 @@ fn export_spans(settings: &Settings) -> Result<Option<Tracing>, StartError> {
     }))
 }
 
-fn announce(address: SocketAddr, admin: Option<SocketAddr>, settings: &Settings, live: &Live) {
+/// Reads certificates anew when their files change, in the background.
+fn keep_certificates_fresh(listeners: &Listeners) {
+    let Some(tls) = &listeners.tls else {
+        return;
+    };
+    let terminations: Vec<_> = listeners
+        .all
+        .iter()
+        .filter_map(|it| it.tls.clone())
+        .collect();
+    let (store, counts) = (Arc::clone(&tls.store), Arc::clone(&tls.counts));
+    let files = tls.files.clone();
+    let task = supervisor::supervise("watching certificates", move || {
+        tls::keep_fresh(
+            Arc::clone(&store),
+            files.clone(),
+            terminations.clone(),
+            Arc::clone(&counts),
+        )
+    });
+    task.for_good();
+}
+
+fn announce(
+    addresses: &[(&'static str, SocketAddr)],
+    admin: Option<SocketAddr>,
+    settings: &Settings,
+    live: &Live,
+) {
+    let listeners = addresses
+        .iter()
+        .map(|(scheme, address)| format!("{scheme}://{address}"));
     tracing::info!(
-        address = %address,
+        address = addresses
+            .first()
+            .map(|(_, address)| tracing::field::display(address)),
+        listeners = listeners.collect::<Vec<_>>().join(", "),
         admin = admin.map(tracing::field::display),
         workers = settings.workers,
         routes = live.snapshot().routes.len(),

@@ -1,6 +1,7 @@
 //! A worker: one thread that serves its connections from first byte to last.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,7 +12,6 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, oneshot, watch};
@@ -22,6 +22,7 @@ use wire::server::Drain;
 
 use super::StartError;
 use super::connection::{self, ClientService, Limits};
+use super::opening::{Ends, Opening};
 use super::shutdown::Phase;
 use crate::auth::Authenticator;
 use crate::caching::SharedCache;
@@ -41,12 +42,16 @@ const FULL_PAUSE: Duration = Duration::from_millis(20);
 /// Between two reports of that.
 const REPORT_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long handshakes may go on once a worker is draining.
+const OPENING_GRACE: Duration = Duration::from_secs(1);
+
 /// What a worker is started with.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) settings: Arc<Settings>,
     pub(super) live: Arc<Live>,
-    pub(super) listeners: Vec<std::net::TcpListener>,
+    /// Its sockets, and what is spoken there.
+    pub(super) listeners: Vec<(std::net::TcpListener, Arc<Opening>)>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) sink: Option<SinkHandle>,
     pub(super) style: Style,
@@ -138,10 +143,15 @@ impl Worker {
     }
 
     async fn serve(mut self, access_log: &Rc<AccessLog>, tracer: Option<&Rc<Tracer>>) {
-        let listeners = self.listeners.drain(..).map(TcpListener::from_std);
-        let listeners: Vec<_> = match listeners.collect() {
+        let listeners = self.listeners.drain(..).map(|(listener, opening)| {
+            let listener = TcpListener::from_std(listener)?;
+            Ok(Listening { listener, opening })
+        });
+        let listeners: Vec<Listening> = match listeners.collect() {
             Ok(listeners) => listeners,
-            Err(error) => return tracing::error!(%error, "worker cannot listen"),
+            Err::<_, io::Error>(error) => {
+                return tracing::error!(%error, "worker cannot listen");
+            }
         };
         let connections = Rc::new(Connections {
             handler: Rc::new(handler(
@@ -170,10 +180,8 @@ impl Worker {
             spawn_local(async move { tracer.flush_in_time().await });
         }
 
-        let accepting = listeners.iter();
-        let accepting = accepting.map(|listener| connections.accept_all(listener));
         let is_handed_over = tokio::select! {
-            _ = join_all(accepting) => false,
+            () = connections.accept_all(&listeners) => false,
             phase = self.phase.wait_for(|phase| *phase != Phase::Serving) => {
                 phase.is_ok_and(|phase| *phase == Phase::HandedOver)
             }
@@ -186,9 +194,8 @@ impl Worker {
                 _ = self.phase.wait_for(|phase| *phase > Phase::HandedOver) => {}
             }
         } else {
-            for listener in listeners {
-                connections.accept_waiting(&listener);
-            }
+            connections.accept_waiting(&listeners);
+            drop(listeners);
         }
         connections.drain.begin();
         tokio::select! {
@@ -264,6 +271,31 @@ async fn flush(access_log: Rc<AccessLog>) {
     access_log.flush_in_time().await;
 }
 
+/// A socket that connections come in on.
+struct Listening {
+    listener: TcpListener,
+    opening: Arc<Opening>,
+}
+
+/// The next connection on any of `listeners`. Those behind `first` go before it, and so each has its turn.
+fn poll_accept<'a>(
+    listeners: &'a [Listening],
+    first: &Cell<usize>,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<(&'a Listening, TcpStream, SocketAddr)>> {
+    for offset in 0..listeners.len() {
+        let index = (first.get() + offset) % listeners.len();
+        let Some(listening) = listeners.get(index) else {
+            continue;
+        };
+        if let Poll::Ready(accepted) = listening.listener.poll_accept(context) {
+            first.set(index + 1);
+            return Poll::Ready(accepted.map(|(socket, peer)| (listening, socket, peer)));
+        }
+    }
+    Poll::Pending
+}
+
 /// The connections of one worker.
 struct Connections {
     handler: Rc<Handler>,
@@ -278,16 +310,16 @@ struct Connections {
 
 impl Connections {
     /// Serves what comes in, for as long as it is polled.
-    async fn accept_all(self: &Rc<Self>, listener: &TcpListener) {
-        let mut reported: Option<Instant> = None;
+    async fn accept_all(self: &Rc<Self>, listeners: &[Listening]) {
+        let (mut reported, first): (Option<Instant>, _) = (None, Cell::new(0));
         loop {
             // Connections beyond the limit wait in the kernel's queue, which is bounded too.
             while self.open_everywhere.load(Ordering::Relaxed) >= self.most {
                 report(&mut reported, "MAX_CONNECTIONS are open; new ones wait");
                 tokio::time::sleep(FULL_PAUSE).await;
             }
-            match listener.accept().await {
-                Ok((socket, peer)) => self.spawn(socket, peer),
+            match poll_fn(|context| poll_accept(listeners, &first, context)).await {
+                Ok((listening, socket, peer)) => self.spawn(&listening.opening, socket, peer),
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
                     report(&mut reported, &error.to_string());
@@ -298,28 +330,64 @@ impl Connections {
     }
 
     /// Takes over what the kernel has accepted already: closing the listening socket would reset it.
-    fn accept_waiting(self: &Rc<Self>, listener: &TcpListener) {
-        let mut context = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Ok((socket, peer))) = listener.poll_accept(&mut context) {
-            self.spawn(socket, peer);
+    fn accept_waiting(self: &Rc<Self>, listeners: &[Listening]) {
+        let (mut context, first) = (Context::from_waker(Waker::noop()), Cell::new(0));
+        while let Poll::Ready(Ok((listening, socket, peer))) =
+            poll_accept(listeners, &first, &mut context)
+        {
+            self.spawn(&listening.opening, socket, peer);
         }
     }
 
-    fn spawn(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr) {
+    fn spawn(self: &Rc<Self>, opening: &Arc<Opening>, socket: TcpStream, peer: SocketAddr) {
         // Without an address of its own it is closed already.
         let Ok(local) = socket.local_addr() else {
             return;
         };
-        // Made here and not in the task, which would keep room for what they are made of.
-        let service = Rc::new(ClientService::new(&self.handler, peer, local));
-        let io = Io::new(socket);
+        let ends = Ends { peer, local };
         let connections = Rc::clone(self);
         self.open.set(self.open.get() + 1);
         self.open_everywhere.fetch_add(1, Ordering::Relaxed);
+        if !opening.is_immediate() {
+            let opening = Arc::clone(opening);
+            spawn_local(async move {
+                let _open = OpenConnection(&connections);
+                connections.open_and_serve(opening, socket, ends).await;
+            });
+            return;
+        }
+        // Made here and not in the task, which would keep room for what they are made of.
+        let side = opening.plain(ends, &self.handler.settings.trusted_proxies);
+        let service = Rc::new(ClientService::new(&self.handler, side));
+        let io = Io::new(socket);
         spawn_local(async move {
             let _open = OpenConnection(&connections);
             connection::serve(io, service, &connections.limits, &connections.drain).await;
         });
+    }
+
+    /// Waits for what comes before requests, and serves these.
+    async fn open_and_serve(&self, opening: Arc<Opening>, socket: TcpStream, ends: Ends) {
+        let trusted = &self.handler.settings.trusted_proxies;
+        // Boxed: it needs a good deal of room, and is soon over.
+        let opened = Box::pin(async {
+            tokio::select! {
+                opened = opening.wait(socket, ends, trusted) => opened.map(Box::new),
+                () = self.last_call() => None,
+            }
+        });
+        let Some(opened) = opened.await else {
+            return;
+        };
+        let (io, side) = *opened;
+        let service = Rc::new(ClientService::new(&self.handler, side));
+        connection::serve(io, service, &self.limits, &self.drain).await;
+    }
+
+    /// Resolves when the worker is draining, and nobody is waited for any more who has not come to a request yet.
+    async fn last_call(&self) {
+        self.drain.begun().await;
+        tokio::time::sleep(OPENING_GRACE).await;
     }
 
     async fn wait_for_none(&self) {

@@ -21,6 +21,10 @@ pub(crate) struct Served<'a> {
     pub(crate) user_agent: Option<&'a HeaderValue>,
     pub(crate) client: IpAddr,
     pub(crate) version: Version,
+    /// Of the URL that the client has asked for.
+    pub(crate) scheme: &'static str,
+    /// The version of TLS, and whether its session was resumed; none without TLS.
+    pub(crate) tls: Option<(&'static str, bool)>,
     /// The route's path pattern, and its name.
     pub(crate) route: Option<(&'a str, &'a str)>,
     pub(crate) status: u16,
@@ -75,7 +79,7 @@ impl Served<'_> {
             push_method(&mut told, sent);
             told.push(text("url.path", self.path));
         }
-        told.push(KeyValue::new("url.scheme", "http"));
+        told.push(KeyValue::new("url.scheme", self.scheme));
         if let Some((pattern, name)) = self.route {
             told.push(text("http.route", pattern));
             told.push(text("api_gateway.route", name));
@@ -88,6 +92,10 @@ impl Served<'_> {
         told.push(KeyValue::new("client.address", self.client.to_string()));
         if let Some(version) = protocol_version(self.version) {
             told.push(KeyValue::new("network.protocol.version", version));
+        }
+        if let Some((version, is_resumed)) = self.tls {
+            told.push(KeyValue::new("tls.protocol.version", version));
+            told.push(KeyValue::new("tls.resumed", is_resumed));
         }
         if let Some(agent) = self.user_agent {
             told.push(text(

@@ -26,6 +26,15 @@ pub(super) fn is_host(value: &[u8]) -> bool {
     port_is_fine && host.iter().all(|&byte| is_reg_name(byte))
 }
 
+/// The host of an authority, with the brackets of an IPv6 address.
+#[must_use]
+pub fn without_port(authority: &[u8]) -> &[u8] {
+    match memchr::memrchr(b':', authority) {
+        Some(colon) if !authority.ends_with(b"]") => &authority[..colon],
+        _ => authority,
+    }
+}
+
 /// `unreserved / sub-delims`, and `%` for percent-encoded ones.
 fn is_reg_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte)
@@ -33,7 +42,7 @@ fn is_reg_name(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_host;
+    use super::{is_host, without_port};
 
     #[test]
     fn names_addresses_and_ports_are_hosts() {
@@ -58,6 +67,20 @@ mod tests {
             "a#b", "é", "a,b/",
         ] {
             assert!(!is_host(host.as_bytes()), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_taken_off_and_an_address_stays() {
+        for (authority, host) in [
+            ("a.test:80", "a.test"),
+            ("a.test", "a.test"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("", ""),
+            (":80", ""),
+        ] {
+            assert_eq!(without_port(authority.as_bytes()), host.as_bytes());
         }
     }
 }

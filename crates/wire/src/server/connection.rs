@@ -258,7 +258,7 @@ async fn exchange<S: Service>(
         End::BodyFailed(_) | End::Ended => {
             if sending.ends_with_connection() {
                 // A plain close would be the regular end of this body.
-                stream.borrow().io.reset_on_close();
+                stream.borrow_mut().io.reset_on_close();
             }
             After::Close
         }

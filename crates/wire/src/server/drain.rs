@@ -2,7 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::task::Waker;
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
 
 /// Tells the connections of one worker to end when they have answered what they have begun.
 ///
@@ -43,6 +44,19 @@ impl Drain {
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.stage.get() == Stage::Begun
+    }
+
+    /// Resolves when draining has begun.
+    pub async fn begun(&self) {
+        let mut _registration = None;
+        poll_fn(|context| {
+            if self.has_begun() {
+                return Poll::Ready(());
+            }
+            _registration = Some(self.register(context.waker()));
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Has `waker` woken when draining begins, for as long as the result lives.

@@ -1,6 +1,7 @@
 //! Settings: from flags, the environment and a `.env` file.
 
 mod document;
+mod listening;
 mod redis;
 mod source;
 mod table;
@@ -8,6 +9,7 @@ mod tracing;
 mod values;
 
 pub use document::{env_example, reference};
+pub use listening::{ListenAddress, Listening};
 pub use redis::{RedisServer, Topology};
 pub use source::{SettingError, Sources};
 pub use table::{SETTINGS, Setting};
@@ -39,6 +41,8 @@ pub struct Settings {
     pub host: IpAddr,
     /// `PORT`; 0 for any free one.
     pub port: u16,
+    /// `LISTEN`, `TLS_*`: where else to listen, and how.
+    pub listening: Listening,
     /// `ADMIN_ADDR`: where health is told; none when off.
     pub admin_addr: Option<SocketAddr>,
     /// `ADMIN_TOKEN`.
@@ -318,10 +322,13 @@ impl Settings {
     pub fn read(sources: &Sources) -> Result<Self, Vec<SettingError>> {
         use values as v;
         let mut read = Reader::new(sources);
+        let host = read.value("HOST", v::ip_address);
+        let port = read.value("PORT", v::port);
         let settings = Self {
             sources: Arc::new(sources.clone()),
-            host: read.value("HOST", v::ip_address),
-            port: read.value("PORT", v::port),
+            host,
+            port,
+            listening: Listening::read(&mut read, SocketAddr::new(host, port)),
             admin_addr: read.value("ADMIN_ADDR", v::address_or_off),
             admin_token: read.value("ADMIN_TOKEN", v::admin_token),
             workers: read.value("WORKERS", v::workers),

@@ -39,6 +39,7 @@ const fn setting(
 }
 
 const LISTENING: &str = "Listening";
+const TLS: &str = "TLS";
 const ROUTING: &str = "Routing";
 const SECURITY: &str = "Security";
 const REDIS: &str = "Redis";
@@ -64,6 +65,24 @@ pub const SETTINGS: &[Setting] = &[
         "HOST",
         "::",
         "Address to listen on; \"::\" is all addresses, IPv4 and IPv6",
+    ),
+    setting(
+        LISTENING,
+        "LISTEN",
+        "",
+        "Addresses to listen on in place of HOST and PORT, comma separated, with and without TLS: http://[::]:8080,https://[::]:8443",
+    ),
+    setting(
+        LISTENING,
+        "LISTENERS_FILE",
+        "",
+        "File of listeners and certificates, in place of HOST, PORT, LISTEN, TLS_*, HTTPS_REDIRECT and PROXY_PROTOCOL",
+    ),
+    setting(
+        LISTENING,
+        "PROXY_PROTOCOL",
+        "false",
+        "Connections from TRUSTED_PROXIES begin with a PROXY protocol header, version 1 or 2, which tells the client's address",
     ),
     setting(
         LISTENING,
@@ -101,6 +120,30 @@ pub const SETTINGS: &[Setting] = &[
         "SHUTDOWN_TIMEOUT",
         "30",
         "How long open requests may take to end after SIGTERM or SIGINT; 0 to 24h",
+    ),
+    setting(
+        TLS,
+        "TLS_CERT",
+        "",
+        "Certificates of the https:// addresses in LISTEN, comma separated files (PEM, with what leads to their authority); which one a client is shown is decided by the names in them, and the first is for all others; read anew when they change",
+    ),
+    setting(
+        TLS,
+        "TLS_KEY",
+        "",
+        "Their private keys, in the same order (PEM)",
+    ),
+    setting(
+        TLS,
+        "TLS_CLIENT_CA",
+        "",
+        "File of the authorities (PEM) whose certificates clients must show on https:// addresses; LISTENERS_FILE knows more of this",
+    ),
+    setting(
+        TLS,
+        "HTTPS_REDIRECT",
+        "false",
+        "Requests to http:// addresses are answered with a redirect (308) to the first https:// address's port",
     ),
     setting(
         ROUTING,
@@ -442,7 +485,7 @@ pub const SETTINGS: &[Setting] = &[
         TIMEOUTS,
         "HEAD_TIMEOUT",
         "10",
-        "From the first byte of a request's head to its last",
+        "From the first byte of a request's head to its last; also for a TLS handshake and a PROXY protocol header",
     ),
     setting(
         TIMEOUTS,

@@ -92,6 +92,11 @@ pub(super) fn optional_path(text: &str) -> Parsed<Option<PathBuf>> {
         .map(PathBuf::from))
 }
 
+/// Files, comma separated.
+pub(super) fn paths(text: &str) -> Parsed<Vec<PathBuf>> {
+    Ok(list(text).map(PathBuf::from).collect())
+}
+
 pub(super) fn hops(text: &str) -> Parsed<usize> {
     whole_number(text, 0, 100)
 }

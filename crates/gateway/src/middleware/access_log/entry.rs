@@ -20,7 +20,8 @@ use crate::config::{LocalRoute, Ongoing, Waiting};
 use crate::counters::{Direction, Failure, RouteShard, TraceId};
 use crate::error::ErrorCode;
 use crate::middleware::size_limit::Oversized;
-use crate::proxy::Holds;
+use crate::proxy::{ClientSide, Holds};
+use crate::tls;
 use crate::trace::{Attempt, Call, Served, Trace};
 use crate::upstream::Member;
 
@@ -67,6 +68,10 @@ pub(crate) struct Entry {
     stand_in: Cell<bool>,
     /// What the cache has done; none where it was not asked.
     cache: Option<Report>,
+    /// The version of TLS, and whether its session began with another connection; none without TLS.
+    pub(super) tls: Option<(tls::Version, bool)>,
+    /// Whether the client has asked for an https URL.
+    is_https: bool,
     /// What the request is a part of, where anybody says so.
     trace: Option<Trace>,
 }
@@ -136,12 +141,21 @@ impl Entry {
             holds: None,
             stand_in: Cell::default(),
             cache: None,
+            tls: None,
+            is_https: false,
             trace: None,
         }
     }
 
     pub(crate) fn request_id(&self) -> &HeaderValue {
         &self.request_id
+    }
+
+    /// How the request has come in, and the scheme of its URL.
+    pub(crate) fn set_side(&mut self, side: &ClientSide, scheme: &'static str) {
+        self.is_https = scheme == "https";
+        let session = side.session();
+        self.tls = session.map(|session| (session.version, session.resumed));
     }
 
     pub(crate) fn set_route(&mut self, route: &Rc<LocalRoute>) {
@@ -368,6 +382,10 @@ impl Entry {
             user_agent: self.user_agent.as_ref(),
             client: self.client,
             version: self.version,
+            scheme: if self.is_https { "https" } else { "http" },
+            tls: self
+                .tls
+                .map(|(version, is_resumed)| (version.name(), is_resumed)),
             route: self.pattern.as_deref().zip(name),
             status: self.status,
             error: self.error.map(ErrorCode::code),

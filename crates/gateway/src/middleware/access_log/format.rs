@@ -91,6 +91,13 @@ fn push_json(out: &mut Vec<u8>, entry: &Entry) {
         b",\"protocol\":",
         Some(protocol(entry.version).as_bytes()),
     );
+    if let Some((version, resumed)) = entry.tls {
+        push_member(out, b",\"tls\":", Some(version.name().as_bytes()));
+        out.extend_from_slice(match resumed {
+            true => b",\"tlsResumed\":true",
+            false => b",\"tlsResumed\":false",
+        });
+    }
     push_member(
         out,
         b",\"userAgent\":",

@@ -22,10 +22,11 @@ use crate::proxy::ends_at_the_gateway;
 const KEY: Step<'static> = Step::Key("auth");
 /// As in Envoy.
 const FORWARD_TIMEOUT: Duration = Duration::from_millis(200);
-const KINDS: [(&str, Kind); 4] = [
+const KINDS: [(&str, Kind); 5] = [
     ("jwt", Kind::Token),
     ("apiKey", Kind::Key),
     ("basic", Kind::Basic),
+    ("clientCert", Kind::Certificate),
     ("forward", Kind::Forward),
 ];
 /// What a route asks, and what its backend learns.
@@ -359,6 +360,8 @@ fn hidden(
             Kind::Token => token_places.iter().for_each(|place| hidden.hide(place)),
             Kind::Key => key_places.iter().for_each(|place| hidden.hide(place)),
             Kind::Basic => hidden.hide(&Place::Header(AUTHORIZATION)),
+            // LISTENERS_FILE says what backends learn of it.
+            Kind::Certificate => {}
             Kind::Forward => {
                 for name in forward.map_or(&[][..], |forward| &forward.shown) {
                     hidden.hide(&Place::Header(name.clone()));

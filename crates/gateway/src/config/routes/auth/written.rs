@@ -44,7 +44,7 @@ pub(in crate::config::routes) struct Issuer {
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub(in crate::config::routes) struct Auth {
-    /// The kinds of credentials that are accepted, any of them: "jwt", "apiKey", "basic", "forward". "forward" where
+    /// The kinds of credentials that are accepted, any of them: "jwt", "apiKey", "basic", "clientCert", "forward". "forward" where
     /// "forward" is given, else "jwt".
     #[schemars(length(min = 1))]
     pub(super) accept: Option<Vec<String>>,

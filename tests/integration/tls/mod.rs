@@ -1,0 +1,13 @@
+//! TLS towards clients.
+
+mod bad_input;
+mod certificates;
+mod client_certificates;
+mod fixtures;
+mod handover;
+mod http;
+mod mistakes;
+mod proxy_protocol;
+mod redirects;
+mod resumption;
+mod telling;
