@@ -16,6 +16,21 @@ async fn connections_to_the_backend_are_shared_by_clients() {
     assert_eq!(backend.connections(), 1);
 }
 
+#[tokio::test]
+async fn connections_are_used_again_after_answers_of_whatever_length() {
+    for length in [16 << 10, 64 << 10, (64 << 10) + 1, 1 << 20] {
+        let body = "x".repeat(length);
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+        let backend = Backend::answering(answer).await;
+        let gateway = in_front_of(&backend).await;
+        let mut client = gateway.client().await;
+        for _ in 0..20 {
+            assert_eq!(client.get("/").await.body.len(), length);
+        }
+        assert_eq!(backend.connections(), 1, "{length} bytes");
+    }
+}
+
 /// Answers one request per connection and then hangs up without a word, as a server does whose keep-alive is over.
 async fn one_answer_a_connection() -> Backend {
     Backend::scripted(|mut connection| async move {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use rustls::CommonState;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::tls::TlsStream;
@@ -128,6 +128,16 @@ impl Io {
             Transport::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
             Transport::Tls(tls) => tls.poll_shutdown(context),
         }
+    }
+
+    /// Whether something has happened to an idle connection, as far as the runtime has heard: the peer's close, or bytes
+    /// that nobody asked for. After a read that has filled its buffer the runtime cannot know: only then the kernel is
+    /// asked, once.
+    #[must_use]
+    pub fn has_stirred(&self) -> bool {
+        let tcp = self.tcp();
+        let peek = || SockRef::from(tcp).peek(&mut [MaybeUninit::uninit()]);
+        !matches!(tcp.try_io(Interest::READABLE, peek), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Looks at an idle connection by one system call: what the runtime has heard from the kernel may be older

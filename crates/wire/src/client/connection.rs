@@ -166,11 +166,10 @@ impl Connection {
     }
 
     /// Whether, as far as the runtime has heard, something has happened to the idle connection: the backend's close,
-    /// or bytes that nobody asked for. Costs no system call.
+    /// or bytes that nobody asked for. Costs a system call only after an answer at whose end a read has filled its buffer.
     #[must_use]
     pub fn has_stirred(&self) -> bool {
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        self.0.io.poll_read_ready(&mut context).is_ready()
+        self.0.io.has_stirred()
     }
 
     /// Gives memory back while the connection is idle: what it read last may have been in use when it became so.
