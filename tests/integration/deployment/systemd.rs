@@ -1,6 +1,6 @@
 //! The unit for systemd.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{complains, passes, text};
@@ -18,6 +18,13 @@ impl Unit {
         let text = text.replace("/usr/local/bin/api-gateway", crate::PROGRAM);
         std::fs::write(folder.join("api-gateway.service"), text).unwrap();
         Self(folder)
+    }
+
+    /// Puts another unit of the project beside it.
+    fn with(self, name: &str) -> Self {
+        let path = Path::new("deploy/systemd").join(name);
+        std::fs::write(self.0.join(name), super::text(path)).unwrap();
+        self
     }
 
     fn analyze(&self, arguments: &[&str]) -> Command {
@@ -54,6 +61,20 @@ fn the_unit_is_valid_and_hardened() {
     let warnings = verify.output().unwrap().stderr;
     assert_eq!(String::from_utf8_lossy(&warnings), "");
     passes(&mut unit.analyze(SECURITY));
+}
+
+#[test]
+fn the_sockets_are_valid_and_for_the_unit() {
+    const SOCKETS: [&str; 2] = ["api-gateway.socket", "api-gateway-admin.socket"];
+    let unit = Unit::new(&text("deploy/systemd/api-gateway.service"));
+    let unit = SOCKETS.into_iter().fold(unit, Unit::with);
+    for socket in SOCKETS {
+        let mut verify = Command::new("systemd-analyze");
+        verify.args(VERIFY).arg(unit.0.join(socket));
+        passes(&mut verify);
+        let warnings = verify.output().unwrap().stderr;
+        assert_eq!(String::from_utf8_lossy(&warnings), "", "{socket}");
+    }
 }
 
 #[test]
