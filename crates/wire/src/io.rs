@@ -131,13 +131,20 @@ impl Io {
     }
 
     /// Whether something has happened to an idle connection, as far as the runtime has heard: the peer's close, or bytes
-    /// that nobody asked for. After a read that has filled its buffer the runtime cannot know: only then the kernel is
-    /// asked, once.
+    /// that nobody asked for. What TLS has to say to itself is neither, and is taken. After a read that has filled its buffer
+    /// the runtime cannot know: only then the kernel is asked, once.
     #[must_use]
-    pub fn has_stirred(&self) -> bool {
-        let tcp = self.tcp();
-        let peek = || SockRef::from(tcp).peek(&mut [MaybeUninit::uninit()]);
-        !matches!(tcp.try_io(Interest::READABLE, peek), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    pub fn has_stirred(&mut self) -> bool {
+        match &mut self.transport {
+            Transport::Plain(tcp) => {
+                let peek = || SockRef::from(&*tcp).peek(&mut [MaybeUninit::uninit()]);
+                let peeked = tcp.try_io(Interest::READABLE, peek);
+                !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Transport::Tls(tls) => {
+                tls.has_stirred(&mut Context::from_waker(std::task::Waker::noop()))
+            }
+        }
     }
 
     /// Looks at an idle connection by one system call: what the runtime has heard from the kernel may be older

@@ -70,7 +70,7 @@ async fn status(gateway: &Gateway, target: &str) -> u16 {
 }
 
 /// Puts another routes file in place, and waits until it is served.
-async fn change(gateway: &Gateway, file: &Value) {
+pub(crate) async fn change(gateway: &Gateway, file: &Value) {
     let before = gateway.metric("api_gateway_config_generation ").await;
     gateway.set_routes(&file.to_string());
     wait_for(gateway, "api_gateway_config_generation ", before + 1).await;

@@ -175,7 +175,7 @@ fn wrong_values_in_a_route_say_what_is_allowed() {
     let path = "\"path\": \"/a/b/:c\"";
     for (keys, part) in [
         ("\"targetURL\": \"x\"", "URL such as"),
-        ("\"targetURL\": \"https://x\"", "https://"),
+        ("\"targetURL\": \"ftps://x\"", "https://"),
         (
             "\"targetURL\": \"http://x\", \"targets\": [\"http://y\"]",
             "one of the two",

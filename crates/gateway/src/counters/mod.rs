@@ -31,7 +31,7 @@ pub(crate) use route::{
 };
 pub(crate) use shards::enter_worker;
 pub(crate) use upstream::{
-    Attempted, EndpointCounts, OpenConnection, PeerCounts, UpstreamCounts, UpstreamShard,
+    Attempted, EndpointCounts, Handshake, OpenConnection, PeerCounts, UpstreamCounts, UpstreamShard,
 };
 
 use crate::config::Settings;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+
 use super::by::By;
 use super::histogram::Histogram;
 use super::shards::{Count, Level, Shards};
@@ -23,6 +25,49 @@ pub(crate) struct UpstreamShard {
     pub(crate) made: Count,
     /// Connections that could not be made.
     pub(crate) not_made: Count,
+    /// TLS handshakes, by [`Handshake`].
+    pub(crate) handshakes: By<{ Handshake::ALL.len() }>,
+}
+
+/// A TLS handshake with a backend that has come to something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Handshake {
+    is_1_3: bool,
+    resumed: bool,
+}
+
+impl Handshake {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::new(false, false),
+        Self::new(false, true),
+        Self::new(true, false),
+        Self::new(true, true),
+    ];
+
+    const fn new(is_1_3: bool, resumed: bool) -> Self {
+        Self { is_1_3, resumed }
+    }
+
+    /// By what it has come to.
+    pub(crate) fn of(facts: &CommonState) -> Self {
+        Self {
+            is_1_3: facts.protocol_version() == Some(ProtocolVersion::TLSv1_3),
+            resumed: facts.handshake_kind() == Some(HandshakeKind::Resumed),
+        }
+    }
+
+    /// Its place among all.
+    pub(crate) const fn index(self) -> usize {
+        self.is_1_3 as usize * 2 + self.resumed as usize
+    }
+
+    /// As metrics name version and resumption.
+    pub(crate) const fn names(self) -> [&'static str; 2] {
+        [
+            if self.is_1_3 { "1.3" } else { "1.2" },
+            if self.resumed { "true" } else { "false" },
+        ]
+    }
 }
 
 /// What is counted of one endpoint, as configured.

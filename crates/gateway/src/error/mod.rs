@@ -120,6 +120,21 @@ error_codes! {
     /// The backend's name could not be resolved.
     UpstreamUnresolved = "upstream-unresolved", 502, "dns_error", "Upstream not resolved",
         "The service behind this route cannot be found.";
+    /// The backend's certificate has expired, or is not valid yet.
+    UpstreamCertificateExpired = "upstream-certificate-expired", 502, "tls_certificate_error", "Upstream certificate expired",
+        "The service behind this route cannot be trusted at present: its certificate is out of date.";
+    /// The backend's certificate is for another name.
+    UpstreamCertificateName = "upstream-certificate-name", 502, "tls_certificate_error", "Upstream certificate for another name",
+        "The service behind this route cannot be trusted: its certificate is for another name.";
+    /// The backend's certificate is not from an authority that is believed.
+    UpstreamCertificateUntrusted = "upstream-certificate-untrusted", 502, "tls_certificate_error",
+        "Upstream certificate untrusted", "The service behind this route cannot be trusted: nobody known vouches for it.";
+    /// The backend has refused the TLS handshake by an alert: it may want a client certificate.
+    UpstreamTlsRefused = "upstream-tls-refused", 502, "tls_alert_received", "Upstream refused TLS",
+        "The service behind this route refused an encrypted connection.";
+    /// The backend has broken off the TLS handshake, or does not speak TLS.
+    UpstreamTlsFailed = "upstream-tls-failed", 502, "tls_protocol_error", "Upstream TLS failed",
+        "No encrypted connection to the service behind this route came about.";
     /// The backend closed the connection instead of answering.
     UpstreamReset = "upstream-reset", 502, "connection_terminated", "Upstream closed the connection",
         "The service behind this route closed the connection without an answer.";
@@ -176,9 +191,21 @@ impl ErrorCode {
                 | Self::UpstreamFull
                 | Self::UpstreamOverloaded
                 | Self::UpstreamUnavailable
-                | Self::UpstreamUnreachable
+        ) || self.is_unconnected()
+    }
+
+    /// Whether no connection to the backend could be made.
+    pub(crate) const fn is_unconnected(self) -> bool {
+        matches!(
+            self,
+            Self::UpstreamUnreachable
                 | Self::UpstreamUnresolved
                 | Self::UpstreamConnectTimeout
+                | Self::UpstreamCertificateExpired
+                | Self::UpstreamCertificateName
+                | Self::UpstreamCertificateUntrusted
+                | Self::UpstreamTlsRefused
+                | Self::UpstreamTlsFailed
         )
     }
 
@@ -186,13 +213,8 @@ impl ErrorCode {
     pub(crate) const fn is_disconnection(self) -> bool {
         matches!(
             self,
-            Self::CircuitOpen
-                | Self::UpstreamUnavailable
-                | Self::UpstreamUnreachable
-                | Self::UpstreamUnresolved
-                | Self::UpstreamConnectTimeout
-                | Self::UpstreamReset
-        )
+            Self::CircuitOpen | Self::UpstreamUnavailable | Self::UpstreamReset
+        ) || self.is_unconnected()
     }
 
     /// Whether it says nothing about the backend: the client has gone, or has not sent what it announced.

@@ -174,6 +174,9 @@ metrics! {
         "Connections that could not be made";
     POOL_REUSED = Counter "api_gateway_upstream_connections_reused_total" [UPSTREAM]
         "Attempts over connections that were there";
+    BACKEND_HANDSHAKES = Counter "api_gateway_upstream_tls_handshakes_total"
+        [UPSTREAM, label("version", Values::Fixed(&["1.2", "1.3"])), label("resumed", Values::Fixed(&["false", "true"]))]
+        "[TLS](tls.md#towards-backends) handshakes with its backends, by the version and whether a session was resumed; those that came to nothing are connections that could not be made";
     DNS_LOOKUPS = Counter "api_gateway_dns_lookups_total"
         [label("result", Values::Fixed(&LookedUp::NAMES))]
         "Look-ups of names";

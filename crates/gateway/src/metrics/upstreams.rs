@@ -10,7 +10,7 @@ use super::catalogue as names;
 use super::catalogue::Description;
 use super::exposition::Exposition;
 use crate::config::Snapshot;
-use crate::counters::{Attempted, Totals, UpstreamShard};
+use crate::counters::{Attempted, Handshake, Totals, UpstreamShard};
 use crate::upstream::{EndpointReport, Upstream, moment};
 
 pub(super) fn add(to: &mut Exposition, snapshot: &Snapshot) {
@@ -29,6 +29,7 @@ pub(super) fn add(to: &mut Exposition, snapshot: &Snapshot) {
     }
     add_endpoints(to, upstreams);
     add_connections(to, upstreams);
+    add_handshakes(to, upstreams);
     add_breakers(to, snapshot);
 }
 
@@ -53,6 +54,20 @@ fn add_endpoints(to: &mut Exposition, upstreams: &[Arc<Upstream>]) {
             for endpoint in endpoints {
                 family.add(&[&upstream.name, &endpoint.target], value(endpoint));
             }
+        }
+    }
+}
+
+fn add_handshakes(to: &mut Exposition, upstreams: &[Arc<Upstream>]) {
+    let mut family = to.family(&names::BACKEND_HANDSHAKES);
+    let encrypted = upstreams.iter().filter(|it| it.speaks_tls());
+    for upstream in encrypted {
+        for handshake in Handshake::ALL {
+            let [version, resumed] = handshake.names();
+            let count = upstream
+                .counts
+                .sum(|it| it.handshakes.get(handshake.index()));
+            family.add(&[&upstream.name, version, resumed], count);
         }
     }
 }

@@ -281,7 +281,7 @@ impl<'a> Exchange<'a> {
         trace::Attempt {
             purpose,
             method: &request.head.method,
-            scheme: "http",
+            scheme: member.target.scheme.name(),
             host,
             port,
             path: String::from_utf8_lossy(&path).into_owned(),

@@ -16,7 +16,6 @@ use wire::Body;
 use wire::client::{Connection, Home, OutgoingRequest, ResponsePolicy};
 
 use super::attempt::{Attempt, Exchange};
-use super::connect::connect;
 use super::pool::{Care, Patience, Pool, Ready, Reused};
 use super::replay::Replay;
 use super::request_head::{RequestFraming, RequestHead};
@@ -25,7 +24,7 @@ use crate::counters::Again;
 use crate::error::Refusal;
 use crate::middleware::access_log::Entry;
 use crate::trace::Purpose;
-use crate::upstream::{Member, Picked, Upstream};
+use crate::upstream::{Member, Picked, Upstream, connect};
 
 /// Copies of one worker that may be under way.
 const MOST: usize = 128;

@@ -2,7 +2,6 @@
 
 mod attempt;
 mod attempts;
-mod connect;
 mod fields;
 mod forward;
 mod forwarded;

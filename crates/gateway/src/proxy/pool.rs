@@ -245,15 +245,16 @@ impl Pool {
         };
         Ok(match granted {
             Granted::Place(free) => place(free),
-            Granted::Connection(connection)
-                if care == Care::Great && connection.look() == Idle::Unusable =>
-            {
-                Ready::New(connection.held().cloned())
+            Granted::Connection(mut connection) => {
+                let doubtful = care == Care::Great;
+                if doubtful && (connection.has_stirred() || connection.look() == Idle::Unusable) {
+                    return Ok(Ready::New(connection.held().cloned()));
+                }
+                Ready::Reused(Reused {
+                    connection,
+                    idle: Duration::ZERO,
+                })
             }
-            Granted::Connection(connection) => Ready::Reused(Reused {
-                connection,
-                idle: Duration::ZERO,
-            }),
         })
     }
 
@@ -275,7 +276,7 @@ impl Pool {
     fn take(&self, now: Instant, care: Care) -> Option<Reused> {
         loop {
             let IdleConnection {
-                connection,
+                mut connection,
                 since,
                 expires,
                 ..

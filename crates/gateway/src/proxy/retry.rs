@@ -72,9 +72,7 @@ impl Retry {
                 repeatable == Repeatable::Yes && self.on_statuses.contain(answer.status().as_u16())
             }
             Err(refusal) => match refusal.code {
-                ErrorCode::UpstreamUnreachable
-                | ErrorCode::UpstreamUnresolved
-                | ErrorCode::UpstreamConnectTimeout => self.on_connect,
+                code if code.is_unconnected() => self.on_connect,
                 ErrorCode::UpstreamReset | ErrorCode::UpstreamMalformed => {
                     self.on_reset && repeatable == Repeatable::Yes
                 }

@@ -10,14 +10,13 @@ use wire::client::{Connection, Failure, FailureKind, Home, OutgoingRequest, Resp
 use wire::head::ResponseLimits;
 use wire::server::Client;
 
-use super::connect::connect;
 use super::pool::{Pool, Ready, Reused};
 use super::request_head::RequestHead;
 use super::retry::is_idempotent;
 use crate::config::Settings;
-use crate::counters::UpstreamShard;
+use crate::counters::{Handshake, UpstreamShard};
 use crate::error::{ErrorCode, Refusal};
-use crate::upstream::Member;
+use crate::upstream::{Member, connect};
 
 /// A request that is ready to be sent.
 pub(super) struct Outgoing<'a> {
@@ -70,7 +69,12 @@ impl Outgoing<'_> {
         let connected = connect(member, due).await;
         if let Some(counts) = self.counts {
             match &connected {
-                Ok(_) => counts.made.increment(),
+                Ok(io) => {
+                    counts.made.increment();
+                    if let Some(facts) = io.tls() {
+                        counts.handshakes.increment(Handshake::of(facts).index());
+                    }
+                }
                 Err(_) => counts.not_made.increment(),
             }
         }
@@ -121,6 +125,7 @@ const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 fn refusal(failure: Failure) -> Refusal {
     match failure.kind {
         FailureKind::Closed => ErrorCode::UpstreamReset.into(),
+        FailureKind::HandshakeRefused => ErrorCode::UpstreamTlsRefused.into(),
         FailureKind::Malformed(error) => {
             tracing::warn!(%error, "upstream answer refused");
             ErrorCode::UpstreamMalformed.into()

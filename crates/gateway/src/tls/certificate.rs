@@ -7,7 +7,7 @@ use rustls::SignatureAlgorithm;
 use rustls::SignatureScheme;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::names::Names;
@@ -108,6 +108,11 @@ impl Certificate {
             not_after,
             key: Arc::new(certified),
         })
+    }
+
+    /// For whoever asks, whatever names he knows.
+    pub(super) fn shown_always(&self) -> SingleCertAndKey {
+        SingleCertAndKey::from(CertifiedKey::clone(&self.key))
     }
 
     /// Whether clients that understand `schemes` can check its signatures.

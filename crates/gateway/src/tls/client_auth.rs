@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
@@ -50,15 +49,7 @@ impl ClientAuth {
         &self,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in reading::certificates(&self.authorities)? {
-            roots.add(certificate).map_err(|error| {
-                TlsError::new(
-                    &self.authorities,
-                    format!("holds a certificate that cannot be used: {error}"),
-                )
-            })?;
-        }
+        let roots = reading::authorities(&self.authorities)?;
         let mut builder =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
         for path in &self.revocations {

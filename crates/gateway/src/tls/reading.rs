@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
+use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
@@ -28,6 +29,18 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {
 /// The certificates in a file, at least one.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     several(path, "certificate", "-----BEGIN CERTIFICATE-----")
+}
+
+/// The authorities whose certificates are in a file, at least one.
+pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| {
+            let what = format!("holds a certificate that cannot be used: {error}");
+            TlsError::new(path, what)
+        })?;
+    }
+    Ok(roots)
 }
 
 /// The lists of revoked certificates in a file, at least one.

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Certificate, CertificateFiles, ClientAuth, Store, Termination, TlsCounts, TlsError};
+use super::{
+    BackendRules, BackendTls, Certificate, CertificateFiles, ClientAuth, Store, Termination,
+    TlsCounts, TlsError,
+};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -50,6 +53,10 @@ impl Watched {
     pub(super) fn clients(client_auth: Option<&ClientAuth>) -> Self {
         let files = client_auth.into_iter().flat_map(ClientAuth::files);
         Self::new(files.cloned().collect())
+    }
+
+    pub(super) fn backend(rules: &BackendRules) -> Self {
+        Self::new(rules.files().cloned().collect())
     }
 
     /// Whether they have changed, and have rested since. They are taken for read then.
@@ -109,8 +116,27 @@ pub(crate) async fn keep_fresh(
     }
 }
 
+/// Reads an upstream's files anew when they change, for as long as it is polled.
+pub(crate) async fn keep_backend_fresh(tls: &BackendTls) {
+    let mut watched = tls.watched();
+    if watched.files.is_empty() {
+        return;
+    }
+    let mut interval = tokio::time::interval(LOOK);
+    loop {
+        interval.tick().await;
+        if watched.has_changed() {
+            say(&watched, tls.renew());
+        }
+    }
+}
+
 fn tell(counts: &TlsCounts, watched: &Watched, result: Result<(), TlsError>) {
     counts.count_reload(result.is_ok());
+    say(watched, result);
+}
+
+fn say(watched: &Watched, result: Result<(), TlsError>) {
     let files: Vec<String> = watched
         .files
         .iter()

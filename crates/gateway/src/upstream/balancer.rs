@@ -286,6 +286,7 @@ mod tests {
             checked: false,
             breaker: None,
             peers: Arc::default(),
+            tls: None,
         };
         Balancer::new(roster, None, None, Instant::now(), None)
     }

@@ -1,13 +1,24 @@
 //! Active checks of endpoints.
 
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::HOST;
+use bytes::Bytes;
+use http::header::{HOST, USER_AGENT};
+use http::{HeaderValue, Request, StatusCode};
+use http_body::{Body, Frame};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use load_balancer::health::{Health, Probe, Thresholds};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
+use wire::Io;
 
-use super::{Member, Upstream, moment};
+use super::{Member, Upstream, connect, moment};
+
+/// What backends are told who asks.
+const GATEWAY: &str = concat!("api-gateway/", env!("CARGO_PKG_VERSION"));
 
 /// How endpoints are checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,19 +41,15 @@ pub(crate) enum Check {
 }
 
 /// Checks the member with this identity for as long as it is one.
-pub(super) async fn watch(
-    upstream: &Upstream,
-    check: &HealthCheck,
-    id: u64,
-    client: &reqwest::Client,
-) {
+pub(super) async fn watch(upstream: &Upstream, check: &HealthCheck, id: u64) {
     let mut health = Health::default();
     loop {
         let members = upstream.balancer.members();
         let Some((member, load)) = members.find(id) else {
             return;
         };
-        let probed = timeout(check.timeout, probe(&check.check, member, client)).await;
+        let due = Instant::now() + check.timeout;
+        let probed = timeout_at(due, probe(&check.check, member, due)).await;
         let probe = match probed {
             Ok(true) => Probe::Passed,
             Ok(false) | Err(_) => Probe::Failed,
@@ -62,25 +69,50 @@ pub(super) async fn watch(
 }
 
 /// The first of a member's addresses that can be connected to decides.
-async fn probe(check: &Check, member: &Member, client: &reqwest::Client) -> bool {
-    for address in &member.addresses {
-        match check {
-            Check::Http(path) => {
-                let url = format!("http://{address}{}{path}", member.target.base_path);
-                let host = &member.target.authority;
-                match client.get(url).header(HOST, host).send().await {
-                    Err(error) if error.is_connect() => {}
-                    answer => return answer.is_ok_and(|answer| answer.status().is_success()),
-                }
-            }
-            Check::Tcp => {
-                if TcpStream::connect(address).await.is_ok() {
-                    return true;
-                }
-            }
-        }
+async fn probe(check: &Check, member: &Member, due: Instant) -> bool {
+    let Ok(io) = connect(member, due).await else {
+        return false;
+    };
+    match check {
+        Check::Http(path) => ask(io, member, path).await.is_ok_and(|it| it.is_success()),
+        Check::Tcp => true,
     }
-    // Perhaps its name leads elsewhere by now.
-    member.is_unreachable();
-    false
+}
+
+/// The status that is given for `path`.
+async fn ask(io: Io, member: &Member, path: &str) -> Result<StatusCode, hyper::Error> {
+    let mut request = Request::new(Empty);
+    // Both are in the form that paths have been brought into.
+    let path = format!("{}{path}", member.target.base_path);
+    *request.uri_mut() = path.parse().unwrap_or_default();
+    let headers = request.headers_mut();
+    headers.insert(HOST, member.target.authority.clone());
+    headers.insert(USER_AGENT, HeaderValue::from_static(GATEWAY));
+    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
+    // Over when the answer has been read, or `sender` goes.
+    let answered = async move { sender.send_request(request).await.map(|it| it.status()) };
+    let mut connection = pin!(connection);
+    tokio::select! {
+        answered = answered => answered,
+        Err(error) = &mut connection => Err(error),
+    }
+}
+
+/// The body of a check.
+struct Empty;
+
+impl Body for Empty {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
 }

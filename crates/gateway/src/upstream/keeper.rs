@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::dns::{Names, Watched};
 use super::{HealthCheck, Upstream, health_check};
+use crate::tls::keep_backend_fresh;
 
 /// Between the news that one name leads elsewhere and what is made of it: others often come with it. Where there is
 /// nobody yet, somebody may wait, and it is not waited for.
@@ -17,19 +18,17 @@ const GATHER: Duration = Duration::from_millis(20);
 /// How often ejections are looked over.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Follows the names of the endpoints, which `names` resolves, checks where they lead with `client`, if they are to be
-/// checked, and keeps the balancer up to date, for as long as it is polled.
-pub(crate) async fn keep(
-    upstream: &Upstream,
-    client: Option<&reqwest::Client>,
-    names: Option<&Names>,
-) {
+/// Follows the names of the endpoints, which `names` resolves, checks where they lead, if they are to be checked, reads the
+/// files of TLS anew when they change, and keeps the balancer up to date, for as long as it is polled.
+pub(crate) async fn keep(upstream: &Upstream, names: Option<&Names>) {
     let follow = names.map(|names| follow(upstream, names));
-    let checks = upstream.health.as_ref().zip(client);
-    let checks = checks.map(|(health, client)| check(upstream, health, client));
+    let checks = upstream.health.as_ref();
+    let checks = checks.map(|health| check(upstream, health));
+    let tls = upstream.balancer.roster().tls.as_deref();
     tokio::join!(
         OptionFuture::from(follow),
         OptionFuture::from(checks),
+        OptionFuture::from(tls.map(keep_backend_fresh)),
         tick(upstream)
     );
 }
@@ -65,7 +64,7 @@ async fn follow(upstream: &Upstream, names: &Names) {
 }
 
 /// Checks all members, those that come and no more those that go.
-async fn check(upstream: &Upstream, health: &HealthCheck, client: &reqwest::Client) {
+async fn check(upstream: &Upstream, health: &HealthCheck) {
     let mut replaced = upstream.balancer.replaced();
     let mut checked = HashSet::new();
     let mut watches = FuturesUnordered::new();
@@ -74,7 +73,7 @@ async fn check(upstream: &Upstream, health: &HealthCheck, client: &reqwest::Clie
             let id = member.id;
             if checked.insert(id) {
                 watches.push(async move {
-                    health_check::watch(upstream, health, id, client).await;
+                    health_check::watch(upstream, health, id).await;
                     id
                 });
             }

@@ -16,8 +16,9 @@ use load_balancer::{Load, Picker, Settings, identity};
 
 use super::dns::{Answer, Refresh, Resolved, Watched};
 use super::peers::{Peer, PeerRef, Peers};
-use super::{Endpoint, Host, Target};
+use super::{Endpoint, Host, Scheme, Target};
 use crate::counters::EndpointCounts;
+use crate::tls::{BackendTls, ToBackend};
 
 /// One place that requests can go to.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Member {
     pub(crate) target: Arc<Target>,
     /// Where to connect to; each further one when that has failed. Never empty.
     pub(crate) addresses: Box<[SocketAddr]>,
+    /// How connections to it are encrypted, where its URL says that they are.
+    pub(super) tls: Option<ToBackend>,
     /// The first address, as logs name it.
     pub(crate) label: Box<str>,
     /// Whose connections are used.
@@ -68,6 +71,8 @@ pub(crate) struct Roster {
     /// Where each member has a breaker of its own, what it is like.
     pub(crate) breaker: Option<Policy>,
     pub(crate) peers: Arc<Peers>,
+    /// How connections to those of its endpoints are encrypted that are to be.
+    pub(crate) tls: Option<Arc<BackendTls>>,
 }
 
 /// Members that are being gathered.
@@ -250,7 +255,7 @@ impl Gathering<'_> {
         };
         let known = self.before.get(&id).copied();
         let known = known.filter(|(_, load)| self.is_judged(load));
-        let peer = self.roster.peers.at(&target.host, resolved.address);
+        let peer = self.roster.peers.at(target, resolved.address);
         let member = match known {
             Some((member, _))
                 if self.is_still(member, resolved, watched, &peer)
@@ -265,6 +270,7 @@ impl Gathering<'_> {
                     .into_iter()
                     .chain(resolved.fallbacks.iter().copied())
                     .collect(),
+                tls: self.encryption(target),
                 label: resolved.address.to_string().into(),
                 peer: PeerRef::to(&peer),
                 breaker: known
@@ -309,6 +315,14 @@ impl Gathering<'_> {
             || (!self.roster.checked && load.is_unhealthy());
         // What people have said of it stays in any case.
         !is_held_down || load.is_drained()
+    }
+
+    fn encryption(&self, target: &Target) -> Option<ToBackend> {
+        if target.scheme == Scheme::Http {
+            return None;
+        }
+        let tls = self.roster.tls.as_ref()?;
+        ToBackend::new(tls, target.host.server_name())
     }
 
     /// None when the policy is not possible, which has been found already.

@@ -19,6 +19,7 @@ fn roster(urls: &[(&str, u32, u32)]) -> Roster {
         checked: true,
         breaker: Some(Policy::default()),
         peers: Arc::default(),
+        tls: None,
     }
 }
 

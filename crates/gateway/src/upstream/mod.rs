@@ -5,6 +5,7 @@
 //! there: workers read it without a lock, and the control plane ([`keep`]) replaces what has changed.
 
 mod balancer;
+mod connect;
 mod connection_limit;
 mod dns;
 mod guard;
@@ -23,6 +24,7 @@ mod sticky;
 mod target;
 
 pub(crate) use balancer::{Balancer, Nobody, Picked};
+pub(crate) use connect::connect;
 pub(crate) use connection_limit::{Asked, ConnectionLimit, Full, Granted, Idling};
 pub(crate) use dns::{Names, most_sockets as most_dns_sockets};
 pub(crate) use guard::{Guard, GuardScope, Permit};
@@ -38,7 +40,7 @@ pub(crate) use split::{Condition, Override, Share, Split};
 pub(crate) use status::{Forced, MemberStatus, UpstreamStatus};
 pub(crate) use statuses::Statuses;
 pub(crate) use sticky::Sticky;
-pub use target::{Host, Target, TargetError};
+pub use target::{Host, Scheme, Target, TargetError};
 
 use std::sync::Arc;
 
@@ -48,6 +50,7 @@ use circuit_breaker::concurrency::Limit;
 use load_balancer::Locality;
 
 use crate::counters::{EndpointCounts, UpstreamCounts};
+use crate::tls::BackendTls;
 
 /// A group of endpoints that serve the same requests.
 #[derive(Debug)]
@@ -96,6 +99,16 @@ impl Upstream {
     /// Whom its connections are made to.
     pub(crate) fn peers(&self) -> Arc<Peers> {
         Arc::clone(&self.balancer.roster().peers)
+    }
+
+    /// How connections to those of its endpoints are encrypted that are to be.
+    pub(crate) fn tls(&self) -> Option<&Arc<BackendTls>> {
+        self.balancer.roster().tls.as_ref()
+    }
+
+    /// Whether an endpoint is spoken to over TLS.
+    pub(crate) fn speaks_tls(&self) -> bool {
+        self.tls().is_some()
     }
 
     /// How many of its endpoints have to be resolved.

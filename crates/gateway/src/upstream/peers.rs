@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::{Host, Pooling};
+use super::{Host, Pooling, Scheme, Target};
 use crate::counters::PeerCounts;
 
 /// The fewest entries that are looked over for those that are gone.
@@ -48,7 +48,7 @@ pub(crate) struct Peers {
 
 #[derive(Debug, Default)]
 struct Known {
-    peers: HashMap<(Host, SocketAddr), Weak<Peer>>,
+    peers: HashMap<(Scheme, Host, SocketAddr), Weak<Peer>>,
     /// How many there were that are not gone, when that was looked at last.
     alive: usize,
 }
@@ -62,20 +62,20 @@ impl Peers {
         }
     }
 
-    /// Those of an upstream that shares none with others.
-    pub(crate) fn apart(&self, pooling: Arc<Pooling>) -> Self {
+    /// Those of an upstream that shares none with others, and may have rules of its own for connections.
+    pub(crate) fn apart(&self, pooling: Option<Arc<Pooling>>) -> Self {
         Self {
             next: Arc::clone(&self.next),
-            pooling: Some(pooling),
+            pooling,
             workers: self.workers,
             known: Mutex::default(),
         }
     }
 
-    /// The peer at this address of this host: the same for as long as somebody keeps it.
-    pub(super) fn at(&self, host: &Host, address: SocketAddr) -> Arc<Peer> {
+    /// The peer at this address of the target's host: the same for as long as somebody keeps it.
+    pub(super) fn at(&self, target: &Target, address: SocketAddr) -> Arc<Peer> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (host.clone(), address);
+        let key = (target.scheme, target.host.clone(), address);
         if let Some(peer) = known.peers.get(&key).and_then(Weak::upgrade) {
             return peer;
         }
@@ -138,6 +138,10 @@ mod tests {
     use super::super::PoolLimits;
     use super::*;
 
+    fn target(url: &str) -> Target {
+        Target::parse(url).unwrap()
+    }
+
     fn address(last: u32) -> SocketAddr {
         (std::net::Ipv4Addr::from(last), 80).into()
     }
@@ -145,13 +149,14 @@ mod tests {
     #[test]
     fn an_address_of_a_host_is_the_same_peer_for_as_long_as_somebody_keeps_it() {
         let peers = Peers::default();
-        let host = Host::Name("users".into(), 80);
+        let host = target("http://users");
         let first = peers.at(&host, address(1));
         assert!(Arc::ptr_eq(&first, &peers.at(&host, address(1))));
         let known = PeerRef::to(&first);
         for other in [
             peers.at(&host, address(2)),
-            peers.at(&Host::Name("orders".into(), 80), address(1)),
+            peers.at(&target("http://orders"), address(1)),
+            peers.at(&target("https://users:80"), address(1)),
         ] {
             assert_ne!(PeerRef::to(&other).number(), known.number());
         }
@@ -173,8 +178,8 @@ mod tests {
             },
             connections: None,
         });
-        let apart = peers.apart(Arc::clone(&pooling));
-        let host = Host::Name("users".into(), 80);
+        let apart = peers.apart(Some(Arc::clone(&pooling)));
+        let host = target("http://users");
         let known: Vec<_> = [&peers, &apart]
             .map(|peers| PeerRef::to(&peers.at(&host, address(1))))
             .into();
@@ -186,7 +191,7 @@ mod tests {
     #[test]
     fn peers_that_are_gone_take_up_no_room() {
         let peers = Peers::default();
-        let host = Host::Name("users".into(), 80);
+        let host = target("http://users");
         let kept: Vec<_> = (0..100)
             .map(|last| peers.at(&host, address(last)))
             .collect();

@@ -5,30 +5,41 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::HeaderValue;
+use rustls::pki_types::ServerName;
 
 use super::dns::Question;
 use crate::router::path::{self, PathError};
 
-const HTTP_PORT: u16 = 80;
-
-/// A backend's URL: `http://host[:port][/base/path]`, or `http+srv://service[/base/path]`. Displays as that URL.
+/// A backend's URL: `http://host[:port][/base/path]`, or `http+srv://service[/base/path]`, or the same with `https`. Displays
+/// as that URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
+    /// How it is spoken to.
+    pub scheme: Scheme,
     /// Where to connect to.
     pub host: Host,
-    /// `host:port` as it goes into the `Host` field (RFC 9110 §7.2); the port is left out when it is 80. Of a service, the
+    /// `host:port` as it goes into the `Host` field (RFC 9110 §7.2); the port is left out when it is the scheme's. Of a service, the
     /// domain that it is one of.
     pub authority: HeaderValue,
     /// What precedes every forwarded path: empty, or `/base` without a slash at its end, in the one form of paths.
     pub base_path: Box<str>,
 }
 
+/// How a backend is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
 /// Where a [`Target`] is, as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Host {
-    /// At a literal address; no resolver is asked. The port is 80 where the URL names none.
+    /// At a literal address; no resolver is asked. The port is the scheme's where the URL names none.
     Address(SocketAddr),
-    /// At the addresses of a name, lower case, and a port, 80 where the URL names none.
+    /// At the addresses of a name, lower case, and a port, the scheme's where the URL names none.
     Name(Box<str>, u16),
     /// Where the SRV records (RFC 2782) of a name lead, such as `_http._tcp.orders.internal`; lower case.
     Service(Box<str>),
@@ -40,11 +51,10 @@ pub enum TargetError {
     /// Not of the form `scheme://host`.
     #[error("must be a URL such as http://localhost:8081")]
     NotAUrl,
-    /// `https://`.
-    #[error("https:// backends cannot be reached by this version; use http://")]
-    Https,
     /// Any other scheme.
-    #[error("must start with http://, or with http+srv:// for a service that SRV records lead to")]
+    #[error(
+        "must start with http:// or https://, or with http+srv:// or https+srv:// for a service that SRV records lead to"
+    )]
     Scheme,
     /// Nothing between `//` and the path.
     #[error("has no host; write a URL such as http://localhost:8081")]
@@ -88,10 +98,14 @@ impl Target {
     /// What keeps it from being a backend's URL.
     pub fn parse(text: &str) -> Result<Self, TargetError> {
         let (scheme, rest) = text.split_once("://").ok_or(TargetError::NotAUrl)?;
-        let parse_host = match scheme.to_ascii_lowercase().as_str() {
-            "http" => Host::parse,
-            "http+srv" => Host::parse_service,
-            "https" | "https+srv" => return Err(TargetError::Https),
+        let scheme = scheme.to_ascii_lowercase();
+        let (name, is_service) = match scheme.strip_suffix("+srv") {
+            Some(name) => (name, true),
+            None => (scheme.as_str(), false),
+        };
+        let scheme = match name {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
             _ => return Err(TargetError::Scheme),
         };
         if rest.contains(['?', '#']) {
@@ -102,13 +116,39 @@ impl Target {
             return Err(TargetError::UserInformation);
         }
         let (host, port) = split_port(authority)?;
-        let host = parse_host(host, port)?;
+        let host = if is_service {
+            Host::parse_service(host, port)?
+        } else {
+            Host::parse(host, port, scheme)?
+        };
+        if scheme == Scheme::Https && host.server_name().is_none() {
+            return Err(TargetError::BadHost);
+        }
         Ok(Self {
-            authority: HeaderValue::from_str(&host.authority())
+            authority: HeaderValue::from_str(&host.authority(scheme))
                 .map_err(|_| TargetError::BadHost)?,
             base_path: base_path(path)?,
+            scheme,
             host,
         })
+    }
+}
+
+impl Scheme {
+    /// As it stands in URLs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    const fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
     }
 }
 
@@ -137,9 +177,9 @@ fn base_path(path: &str) -> Result<Box<str>, TargetError> {
     Ok(path.trim_end_matches('/').into())
 }
 
-fn parse_port(text: Option<&str>) -> Result<u16, TargetError> {
+fn parse_port(text: Option<&str>, scheme: Scheme) -> Result<u16, TargetError> {
     let Some(text) = text else {
-        return Ok(HTTP_PORT);
+        return Ok(scheme.port());
     };
     let port = text.parse().ok().filter(|&port| port != 0);
     port.ok_or(TargetError::BadPort)
@@ -168,6 +208,11 @@ fn parse_name(text: &str) -> Result<Box<str>, TargetError> {
     }
 }
 
+/// A name without the dot at the end of a whole one, which is for resolvers: no server expects it.
+fn whole(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
 /// What is left of a service's name without its `_service._proto`.
 fn domain_of(service: &str) -> &str {
     let mut domain = service;
@@ -180,8 +225,8 @@ fn domain_of(service: &str) -> &str {
 }
 
 impl Host {
-    fn parse(text: &str, port: Option<&str>) -> Result<Self, TargetError> {
-        let port = parse_port(port)?;
+    fn parse(text: &str, port: Option<&str>, scheme: Scheme) -> Result<Self, TargetError> {
+        let port = parse_port(port, scheme)?;
         if let Some(address) = text
             .strip_prefix('[')
             .and_then(|text| text.strip_suffix(']'))
@@ -222,60 +267,60 @@ impl Host {
         }
     }
 
-    /// As it goes into the `Host` field. The dot at the end of a whole name is for resolvers, and no server expects it.
-    fn authority(&self) -> String {
-        let whole = |name: &str| name.strip_suffix('.').unwrap_or(name).to_owned();
+    /// As it goes into the `Host` field.
+    fn authority(&self, scheme: Scheme) -> String {
         match self {
-            Self::Address(_) => self.to_string(),
-            Self::Name(name, port) => Self::Name(whole(name).into(), *port).to_string(),
-            Self::Service(name) => whole(domain_of(name)),
+            Self::Address(_) => self.shown(scheme),
+            Self::Name(name, port) => Self::Name(whole(name).into(), *port).shown(scheme),
+            Self::Service(name) => whole(domain_of(name)).to_owned(),
         }
     }
-}
 
-impl Host {
+    /// What a backend's certificate must be for. None where no certificate can be.
+    pub(crate) fn server_name(&self) -> Option<ServerName<'static>> {
+        let name = match self {
+            Self::Address(address) => return Some(ServerName::IpAddress(address.ip().into())),
+            Self::Name(name, _) => whole(name),
+            Self::Service(name) => whole(domain_of(name)),
+        };
+        ServerName::try_from(name.to_owned()).ok()
+    }
+
+    /// As it stands in a URL.
+    fn shown(&self, scheme: Scheme) -> String {
+        let (host, port) = match self {
+            Self::Address(SocketAddr::V4(address)) => (address.ip().to_string(), address.port()),
+            Self::Address(SocketAddr::V6(address)) => {
+                (format!("[{}]", address.ip()), address.port())
+            }
+            Self::Name(name, port) => (name.to_string(), *port),
+            Self::Service(name) => return name.to_string(),
+        };
+        if port == scheme.port() {
+            host
+        } else {
+            format!("{host}:{port}")
+        }
+    }
+
     /// Name or address, and port, as traces have them; of a service, which has no port of its own, that of `peer`.
     pub(crate) fn place(&self, peer: Option<SocketAddr>) -> (Cow<'_, str>, u16) {
         match self {
             Self::Address(address) => (address.ip().to_string().into(), address.port()),
             Self::Name(name, port) => ((&**name).into(), *port),
-            Self::Service(name) => ((&**name).into(), peer.map_or(HTTP_PORT, |peer| peer.port())),
-        }
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let port = match self {
-            Self::Address(SocketAddr::V4(address)) => {
-                write!(formatter, "{}", address.ip())?;
-                address.port()
-            }
-            Self::Address(SocketAddr::V6(address)) => {
-                write!(formatter, "[{}]", address.ip())?;
-                address.port()
-            }
-            Self::Name(name, port) => {
-                formatter.write_str(name)?;
-                *port
-            }
-            Self::Service(name) => return formatter.write_str(name),
-        };
-        if port == HTTP_PORT {
-            Ok(())
-        } else {
-            write!(formatter, ":{port}")
+            Self::Service(name) => ((&**name).into(), peer.map_or(0, |peer| peer.port())),
         }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.host {
-            Host::Address(_) | Host::Name(..) => "http",
-            Host::Service(_) => "http+srv",
+        let (scheme, host) = (self.scheme.name(), self.host.shown(self.scheme));
+        let service = match self.host {
+            Host::Address(_) | Host::Name(..) => "",
+            Host::Service(_) => "+srv",
         };
-        write!(formatter, "{scheme}://{}{}", self.host, self.base_path)
+        write!(formatter, "{scheme}{service}://{host}{}", self.base_path)
     }
 }
 
@@ -323,6 +368,31 @@ mod tests {
                 "",
             ),
             (
+                "https://Users.Internal./v1",
+                "https://users.internal./v1",
+                "users.internal",
+                "/v1",
+            ),
+            ("https://[::1]:443", "https://[::1]", "[::1]", ""),
+            (
+                "https://10.0.0.1:80",
+                "https://10.0.0.1:80",
+                "10.0.0.1:80",
+                "",
+            ),
+            (
+                "http://10.0.0.1:443",
+                "http://10.0.0.1:443",
+                "10.0.0.1:443",
+                "",
+            ),
+            (
+                "https+srv://_https._tcp.orders.internal",
+                "https+srv://_https._tcp.orders.internal",
+                "orders.internal",
+                "",
+            ),
+            (
                 "http+srv://web.service.consul",
                 "http+srv://web.service.consul",
                 "web.service.consul",
@@ -341,7 +411,9 @@ mod tests {
         for (text, error) in [
             ("localhost:8081", TargetError::NotAUrl),
             ("", TargetError::NotAUrl),
-            ("https://a", TargetError::Https),
+            ("https://a:0", TargetError::BadPort),
+            ("wss://a", TargetError::Scheme),
+            ("srv://a", TargetError::Scheme),
             ("ftp://a", TargetError::Scheme),
             ("http://", TargetError::NoHost),
             ("http:///a", TargetError::NoHost),
@@ -365,7 +437,7 @@ mod tests {
             ("http+srv://_http._tcp", TargetError::BadService),
             ("http+srv://_http._tcp.", TargetError::BadService),
             ("http+srv://", TargetError::NoHost),
-            ("https+srv://_http._tcp.a", TargetError::Https),
+            ("https+srv://_http._tcp.a:443", TargetError::ServicePort),
             ("http://u:p@a", TargetError::UserInformation),
             ("http://a?b", TargetError::NotOnlyPath),
             ("http://a/#b", TargetError::NotOnlyPath),

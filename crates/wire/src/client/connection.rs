@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -100,6 +101,10 @@ pub enum FailureKind {
     /// The backend closed or reset the connection.
     #[error("the backend closed the connection before it answered")]
     Closed,
+    /// The backend would have liked another certificate, or one at all. With TLS 1.3 it says so when the handshake is over
+    /// on our side (RFC 8446 §4.4.2.4); it has taken nothing of the request.
+    #[error("the backend refused the TLS handshake")]
+    HandshakeRefused,
     /// The answer's head is malformed, ambiguous or too large.
     #[error("the backend's answer is not acceptable: {0}")]
     Malformed(HeadError),
@@ -168,7 +173,7 @@ impl Connection {
     /// Whether, as far as the runtime has heard, something has happened to the idle connection: the backend's close,
     /// or bytes that nobody asked for. Costs a system call only after an answer at whose end a read has filled its buffer.
     #[must_use]
-    pub fn has_stirred(&self) -> bool {
+    pub fn has_stirred(&mut self) -> bool {
         self.0.io.has_stirred()
     }
 
@@ -367,6 +372,9 @@ impl Sending {
             match inner.read.poll_fill(&mut inner.io, ANSWER, context) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Err(error)) if refuses_handshake(&error) => {
+                    return Err(FailureKind::HandshakeRefused);
+                }
                 Poll::Ready(_) => return Err(FailureKind::Closed),
             }
         }
@@ -426,6 +434,26 @@ impl Sending {
         *response.headers_mut() = head.headers;
         response
     }
+}
+
+/// Whether the backend has told, by an alert, that it does not take our part of the handshake.
+fn refuses_handshake(error: &io::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    matches!(
+        error,
+        Some(rustls::Error::AlertReceived(
+            Alert::CertificateRequired
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+                | Alert::HandshakeFailure
+        ))
+    )
 }
 
 /// Server-sent events may be silent for as long as nothing happens.

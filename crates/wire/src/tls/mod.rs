@@ -1,4 +1,4 @@
-//! TLS towards clients, by `rustls`: handshakes and records are its business, sockets and buffers are ours.
+//! TLS towards clients and backends, by `rustls`: handshakes and records are its business, sockets and buffers are ours.
 //!
 //! `rustls` is used through its unbuffered interface: an idle connection holds its keys and not one buffer, whatever has
 //! passed through it. What has been read and not decrypted, decrypted and not taken, encrypted and not sent is kept only
@@ -6,9 +6,10 @@
 
 mod buffers;
 mod handshake;
+mod session;
 mod stream;
 
-pub use handshake::{HandshakeError, accept};
+pub use handshake::{HandshakeError, accept, connect};
 pub use stream::TlsStream;
 
 #[cfg(test)]

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, BytesMut};
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic,
-};
-use rustls::{CommonState, ServerConfig};
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::{ClientConfig, CommonState, ServerConfig};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::buffers::{INCOMING, MOST_ENCRYPTED, Outgoing, with_incoming};
+use super::session::{Records, Session};
 
 /// A record's header, nonce and tag are smaller than this, in any version and suite.
 const RECORD_OVERHEAD: usize = 64;
@@ -26,11 +27,13 @@ const AHEAD: usize = 512;
 const LARGE: usize = 8 * 1024;
 /// Fewer bytes are not worth a read.
 const LEAST_READ: usize = 4 * 1024;
+/// Reads that may be made to see whether a connection is idle.
+const MOST_LOOKS: usize = 4;
 
-/// A connection to a client, encrypted.
+/// A connection to a client or to a backend, encrypted.
 pub struct TlsStream {
     tcp: TcpStream,
-    session: UnbufferedServerConnection,
+    session: Session,
     /// Ciphertext of a record that has not come whole yet.
     incoming: Vec<u8>,
     /// Plaintext that its reader had no room for.
@@ -129,23 +132,46 @@ impl Room for Nobody {
 }
 
 impl TlsStream {
-    /// Before the handshake.
-    pub(super) fn new(tcp: TcpStream, config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        Ok(Self {
+    /// To a client, before the handshake.
+    pub(super) fn to_client(
+        tcp: TcpStream,
+        config: Arc<ServerConfig>,
+    ) -> Result<Self, rustls::Error> {
+        let session = UnbufferedServerConnection::new(config)?;
+        Ok(Self::new(tcp, Session::Server(Box::new(session))))
+    }
+
+    /// To a backend that is to be `name`, before the handshake.
+    pub(super) fn to_backend(
+        tcp: TcpStream,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Self, rustls::Error> {
+        let session = UnbufferedClientConnection::new(config, name)?;
+        Ok(Self::new(tcp, Session::Client(Box::new(session))))
+    }
+
+    fn new(tcp: TcpStream, session: Session) -> Self {
+        Self {
             tcp,
-            session: UnbufferedServerConnection::new(config)?,
+            session,
             incoming: Vec::new(),
             unread: BytesMut::new(),
             outgoing: Outgoing::default(),
             receiving: Receiving::Open,
             sending: Sending::Open,
-        })
+        }
+    }
+
+    /// Encrypts the first message of a handshake that we begin.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        self.decrypt(&mut [], &mut Nobody).map(|_| ())
     }
 
     /// What the handshake has come to.
     #[must_use]
     pub fn session(&self) -> &CommonState {
-        &self.session
+        self.session.common()
     }
 
     /// Whether the peer will send no more.
@@ -199,6 +225,21 @@ impl TlsStream {
         self.tcp.poll_read_ready(context)
     }
 
+    /// Whether anything but what TLS has to say to itself, such as a ticket, has come over the idle connection.
+    pub(crate) fn has_stirred(&mut self, context: &mut Context<'_>) -> bool {
+        for _ in 0..MOST_LOOKS {
+            if !self.unread.is_empty() || self.receiving == Receiving::Ended {
+                return true;
+            }
+            match self.poll_receive(context, &mut Nobody) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return true,
+            }
+        }
+        true
+    }
+
     /// Reads once from the socket, and decrypts what has come whole. Returns how many bytes the reader has got.
     pub(super) fn poll_receive(
         &mut self,
@@ -217,7 +258,11 @@ impl TlsStream {
             let count = read.filled().len();
             if count == 0 {
                 self.receiving = Receiving::Ended;
-                return Poll::Ready(Ok(0));
+                // An answer that ends with its connection is whole only where the backend has said so (RFC 9112 §9.8).
+                return Poll::Ready(match self.session {
+                    Session::Server(_) => Ok(0),
+                    Session::Client(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+                });
             }
             let result = self.decrypt(&mut buffer[..kept + count], reader);
             if !self.outgoing.is_empty() {
@@ -235,40 +280,33 @@ impl TlsStream {
             taken: 0,
             unread: &mut self.unread,
         };
-        let (mut used, mut failed) = (0, None);
-        loop {
-            let UnbufferedStatus { mut discard, state } =
-                self.session.process_tls_records(&mut records[used..]);
-            let mut done = false;
-            match state {
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        let record = record.map_err(invalid)?;
-                        discard += record.discard;
-                        plaintext.push(record.payload);
-                    }
-                }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    encode(&mut self.outgoing, |room| data.encode(room))?;
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::PeerClosed) => self.receiving = Receiving::Ended,
-                Ok(_) => done = true,
-                Err(error) => failed = Some(error),
-            }
-            used += discard;
-            if done || failed.is_some() {
-                break;
-            }
-        }
+        let outgoing = &mut self.outgoing;
+        let Taken {
+            used,
+            ended,
+            failed,
+        } = match &mut self.session {
+            Session::Server(session) => take(&mut **session, records, &mut plaintext, outgoing),
+            Session::Client(session) => take(&mut **session, records, &mut plaintext, outgoing),
+        }?;
         let taken = plaintext.taken;
+        if ended {
+            self.receiving = Receiving::Ended;
+        }
         self.keep(records.get(used..).unwrap_or_default());
         match failed {
             None => Ok(taken),
             Some(error) => {
                 self.sending = Sending::Ended;
                 self.receiving = Receiving::Ended;
-                self.queue_alert();
+                match &mut self.session {
+                    Session::Server(session) => {
+                        queue_alert(&mut **session, &mut self.incoming, &mut self.outgoing);
+                    }
+                    Session::Client(session) => {
+                        queue_alert(&mut **session, &mut self.incoming, &mut self.outgoing);
+                    }
+                }
                 Err(invalid(error))
             }
         }
@@ -281,26 +319,6 @@ impl TlsStream {
         } else {
             self.incoming.clear();
             self.incoming.extend_from_slice(rest);
-        }
-    }
-
-    /// Queues what is still to be said, and at last the alert about what was wrong.
-    fn queue_alert(&mut self) {
-        loop {
-            let UnbufferedStatus { discard, state } =
-                self.session.process_tls_records(&mut self.incoming);
-            let Ok(ConnectionState::EncodeTlsData(mut data)) = state else {
-                return;
-            };
-            let before = self.outgoing.bytes().len();
-            if encode(&mut self.outgoing, |room| data.encode(room)).is_err() {
-                return;
-            }
-            // The last thing: to ask on would have the same bytes looked at, and found wrong, again.
-            if is_alert(self.outgoing.bytes().get(before..).unwrap_or_default()) {
-                return;
-            }
-            self.incoming.drain(..discard.min(self.incoming.len()));
         }
     }
 
@@ -352,32 +370,20 @@ impl TlsStream {
         let records = plaintext.len().div_ceil(RECORD);
         self.outgoing
             .room(plaintext.len() + records * RECORD_OVERHEAD + AHEAD);
-        self.write(|traffic, outgoing| encode(outgoing, |out| traffic.encrypt(plaintext, out)))
+        self.say(Said::Data(plaintext))
     }
 
-    /// Has `write` write, once it can, behind what `rustls` has to say itself.
-    fn write(
-        &mut self,
-        write: impl FnOnce(&mut WriteTraffic<'_, ServerConnectionData>, &mut Outgoing) -> io::Result<()>,
-    ) -> io::Result<()> {
-        loop {
-            // With what has been kept: `rustls` may have references into it.
-            let UnbufferedStatus { discard, state } =
-                self.session.process_tls_records(&mut self.incoming);
-            match state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    return write(&mut traffic, &mut self.outgoing);
-                }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    encode(&mut self.outgoing, |out| data.encode(out))?;
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::PeerClosed) => self.receiving = Receiving::Ended,
-                Ok(_) => return Err(io::ErrorKind::BrokenPipe.into()),
-                Err(error) => return Err(invalid(error)),
-            }
-            self.incoming.drain(..discard.min(self.incoming.len()));
+    /// Encrypts `said`, behind what `rustls` has to say itself.
+    fn say(&mut self, said: Said<'_>) -> io::Result<()> {
+        let (incoming, outgoing) = (&mut self.incoming, &mut self.outgoing);
+        let ended = match &mut self.session {
+            Session::Server(session) => say(&mut **session, incoming, outgoing, said),
+            Session::Client(session) => say(&mut **session, incoming, outgoing, said),
+        }?;
+        if ended {
+            self.receiving = Receiving::Ended;
         }
+        Ok(())
     }
 
     /// Writes everything that has been encrypted.
@@ -410,8 +416,114 @@ impl TlsStream {
         }
         self.sending = Sending::Ended;
         // What cannot be said any more need not be.
-        let _ =
-            self.write(|traffic, outgoing| encode(outgoing, |out| traffic.queue_close_notify(out)));
+        let _ = self.say(Said::Close);
+    }
+}
+
+/// What records have come to.
+struct Taken {
+    /// Bytes that are not needed any more.
+    used: usize,
+    /// The peer has said that there is no more.
+    ended: bool,
+    failed: Option<rustls::Error>,
+}
+
+/// Decrypts `records`, and encrypts what `rustls` has to answer.
+fn take<R: Records>(
+    session: &mut R,
+    records: &mut [u8],
+    plaintext: &mut Plaintext<'_, impl Room>,
+    outgoing: &mut Outgoing,
+) -> io::Result<Taken> {
+    let (mut used, mut ended) = (0, false);
+    loop {
+        let UnbufferedStatus { mut discard, state } = session.process(&mut records[used..]);
+        let mut done = false;
+        let mut failed = None;
+        match state {
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                while let Some(record) = traffic.next_record() {
+                    let record = record.map_err(invalid)?;
+                    discard += record.discard;
+                    plaintext.push(record.payload);
+                }
+            }
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                encode(outgoing, |room| data.encode(room))?;
+            }
+            Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+            Ok(ConnectionState::PeerClosed) => ended = true,
+            Ok(_) => done = true,
+            Err(error) => failed = Some(error),
+        }
+        used += discard;
+        if done || failed.is_some() {
+            return Ok(Taken {
+                used,
+                ended,
+                failed,
+            });
+        }
+    }
+}
+
+/// Queues what is still to be said, and at last the alert about what was wrong.
+fn queue_alert<R: Records>(session: &mut R, incoming: &mut Vec<u8>, outgoing: &mut Outgoing) {
+    loop {
+        let UnbufferedStatus { discard, state } = session.process(incoming);
+        let Ok(ConnectionState::EncodeTlsData(mut data)) = state else {
+            return;
+        };
+        let before = outgoing.bytes().len();
+        if encode(outgoing, |room| data.encode(room)).is_err() {
+            return;
+        }
+        // The last thing: to ask on would have the same bytes looked at, and found wrong, again.
+        if is_alert(outgoing.bytes().get(before..).unwrap_or_default()) {
+            return;
+        }
+        incoming.drain(..discard.min(incoming.len()));
+    }
+}
+
+/// What is to be encrypted.
+#[derive(Debug, Clone, Copy)]
+enum Said<'a> {
+    Data(&'a [u8]),
+    /// There is no more.
+    Close,
+}
+
+/// Encrypts `said`, once that can be done, behind what `rustls` has to say itself. Returns whether the peer has said
+/// meanwhile that it is done.
+fn say<R: Records>(
+    session: &mut R,
+    incoming: &mut Vec<u8>,
+    outgoing: &mut Outgoing,
+    said: Said<'_>,
+) -> io::Result<bool> {
+    let mut ended = false;
+    loop {
+        // With what has been kept: `rustls` may have references into it.
+        let UnbufferedStatus { discard, state } = session.process(incoming);
+        match state {
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                encode(outgoing, |out| match said {
+                    Said::Data(plaintext) => traffic.encrypt(plaintext, out),
+                    Said::Close => traffic.queue_close_notify(out),
+                })?;
+                return Ok(ended);
+            }
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                encode(outgoing, |out| data.encode(out))?;
+            }
+            Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+            Ok(ConnectionState::PeerClosed) => ended = true,
+            Ok(_) => return Err(io::ErrorKind::BrokenPipe.into()),
+            Err(error) => return Err(invalid(error)),
+        }
+        incoming.drain(..discard.min(incoming.len()));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Our side against `rustls`'s own client, over real sockets.
+//! Our sides against `rustls`'s own, over real sockets.
 
 use std::io::{IoSlice, Read, Write};
 use std::net::{Shutdown, TcpListener as StdListener, TcpStream as StdStream};
@@ -7,7 +7,9 @@ use std::thread;
 
 use bytes::BytesMut;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+};
 use tokio::net::TcpStream;
 
 use super::*;
@@ -287,4 +289,111 @@ async fn a_message_that_comes_in_pieces_does_not_disturb_what_is_written_meanwhi
     .await;
     assert!(matches!(stream, Err(HandshakeError::Closed)), "{stream:?}");
     assert_eq!(peer.join().unwrap(), b"");
+}
+
+/// A connection to `server`, which runs in a thread.
+async fn reach<T: Send + 'static>(
+    server: impl FnOnce(StreamOwned<ServerConnection, StdStream>) -> T + Send + 'static,
+) -> (Result<TlsStream, HandshakeError>, thread::JoinHandle<T>) {
+    let listener = StdListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (config, client) = configs();
+    let server = thread::spawn(move || {
+        let (socket, _) = listener.accept().unwrap();
+        socket.set_nodelay(true).unwrap();
+        server(StreamOwned::new(
+            ServerConnection::new(config).unwrap(),
+            socket,
+        ))
+    });
+    let socket = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    (connect(socket, client, name).await, server)
+}
+
+#[tokio::test]
+async fn what_is_sent_to_a_backend_arrives_in_both_directions_whatever_its_size() {
+    for length in [1, 16 * 1024 + 1, 3_000_000] {
+        let (stream, peer) = reach(move |mut stream| {
+            let mut received = vec![0; length];
+            stream.read_exact(&mut received).unwrap();
+            stream.write_all(&received).unwrap();
+            stream.conn.send_close_notify();
+            stream.flush().unwrap();
+        })
+        .await;
+        let mut io = Io::from(stream.unwrap());
+        write_all(&mut io, &sample(length)).await;
+        let mut received = BytesMut::new();
+        loop {
+            received.reserve(5000);
+            if read(&mut io, &mut received).await.unwrap() == 0 {
+                break;
+            }
+        }
+        assert!(received == sample(length), "{length} bytes");
+        peer.join().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_a_backend_has_not_told_is_an_error() {
+    let (stream, peer) = reach(|mut stream| {
+        stream.write_all(b"half of it").unwrap();
+        stream.sock.shutdown(Shutdown::Write).unwrap();
+        stream
+    })
+    .await;
+    let mut io = Io::from(stream.unwrap());
+    let mut buffer = BytesMut::with_capacity(100);
+    read(&mut io, &mut buffer).await.unwrap();
+    assert_eq!(&buffer[..], b"half of it");
+    let error = read(&mut io, &mut buffer).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+    drop(peer);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_stirred_by_bytes_and_by_its_end_and_not_by_keys_that_are_exchanged()
+{
+    type Stirring = fn(&mut StreamOwned<ServerConnection, StdStream>);
+    let stirrings: [(Stirring, bool); 3] = [
+        (|stream| stream.conn.refresh_traffic_keys().unwrap(), false),
+        (|stream| stream.conn.writer().write_all(b"x").unwrap(), true),
+        (|stream| stream.conn.send_close_notify(), true),
+    ];
+    for (index, (stir, stirs)) in stirrings.into_iter().enumerate() {
+        let (stream, peer) = reach(move |mut stream| {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            stir(&mut stream);
+            stream.flush().unwrap();
+            stream
+        })
+        .await;
+        let mut io = Io::from(stream.unwrap());
+        write_all(&mut io, b"x").await;
+        let peer = tokio::task::spawn_blocking(move || peer.join().unwrap());
+        let _peer = peer.await.unwrap();
+        std::future::poll_fn(|context| io.poll_read_ready(context))
+            .await
+            .unwrap();
+        assert_eq!(io.has_stirred(), stirs, "{index}");
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_speaks_something_else_ends_the_handshake() {
+    let (stream, peer) = reach(|mut stream| {
+        stream.sock.write_all(b"HTTP/1.1 400 \r\n\r\n").unwrap();
+        stream
+    })
+    .await;
+    assert!(matches!(stream, Err(HandshakeError::Tls(_))), "{stream:?}");
+    drop(peer);
+    let (stream, _) = reach(drop).await;
+    assert!(
+        matches!(stream, Err(HandshakeError::Closed | HandshakeError::Io(_))),
+        "{stream:?}"
+    );
 }

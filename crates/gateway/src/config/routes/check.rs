@@ -377,9 +377,15 @@ impl Check<'_> {
             let endpoints = targets
                 .into_iter()
                 .map(|(target, weight)| Endpoint::new(target, weight));
-            return Some(CheckedDestination::Own(Box::new(UpstreamSpec::of(
-                endpoints.collect(),
-            ))));
+            let mut spec = UpstreamSpec::of(endpoints.collect());
+            if spec.has_tls() {
+                let key = written.targets.as_ref().map_or("targetURL", |_| "targets");
+                match shared.upstreams.usual_tls() {
+                    Ok(tls) => spec.tls = Some(tls),
+                    Err(error) => self.say(&[Step::Key(key)], &error.to_string()),
+                }
+            }
+            return Some(CheckedDestination::Own(Box::new(spec)));
         };
         match shared.upstreams.named(name) {
             Ok(Some(_)) => Some(CheckedDestination::Named(name.clone())),

@@ -68,7 +68,7 @@ pub(in crate::config) fn compile(
         &mut findings,
         &mut warnings,
     );
-    let upstreams = Upstreams::new(document, &root, settings, &mut findings);
+    let upstreams = Upstreams::new(document, &root, settings, &mut findings, &mut warnings);
     let mut shared = Shared {
         upstreams: &upstreams,
         settings,

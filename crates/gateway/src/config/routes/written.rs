@@ -63,8 +63,9 @@ pub(super) struct Route {
     /// Query parameters that must be there: the name, and the exact value as it stands in the query, or true for any.
     #[serde(default)]
     pub(super) query: BTreeMap<String, Matcher>,
-    /// Where matching requests go: "http://host:port", or "http+srv://service" for what SRV records lead to, perhaps with
-    /// a base path. BACKEND_URL or BACKEND_URLS where neither this nor "targets" is given.
+    /// Where matching requests go: "http://host:port" or "https://host:port", or "http+srv://service" or "https+srv://service" for
+    /// what SRV records lead to, perhaps with a base path. BACKEND_URL or BACKEND_URLS where neither this nor "targets" is
+    /// given.
     #[serde(rename = "targetURL")]
     pub(super) target_url: Option<String>,
     /// Several targets, which requests are spread over.
@@ -165,7 +166,8 @@ pub(super) enum WrittenTarget {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct WeightedTarget {
-    /// "http://host:port", or "http+srv://service" for what SRV records lead to, perhaps with a base path.
+    /// "http://host:port" or "https://host:port", or "http+srv://service" or "https+srv://service" for what SRV records lead to,
+    /// perhaps with a base path.
     pub(super) url: String,
     /// Its share of the requests, in proportion to the other weights; 0 for none.
     #[serde(default = "one")]

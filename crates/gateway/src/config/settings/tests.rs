@@ -162,7 +162,7 @@ fn wrong_values_say_what_is_allowed() {
         ("HOST", "localhost", "IP address"),
         ("ADMIN_ADDR", "9901", "\"off\""),
         ("BACKEND_URL", "localhost:1", "URL such as"),
-        ("BACKEND_URL", "https://a", "https://"),
+        ("BACKEND_URL", "ftps://a", "https://"),
         ("BACKEND_URLS", "http://a,x", "\"x\""),
         ("ALLOWED_ORIGINS", "app.example.com", "origin such as"),
         ("TRUSTED_PROXIES", "10.0.0.0/33", "network"),

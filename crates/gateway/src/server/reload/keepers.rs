@@ -45,11 +45,7 @@ impl Keepers {
                 .any(|(known, _)| Arc::ptr_eq(known, upstream))
             {
                 let names = (upstream.names() > 0).then(|| self.names(dns, lookups));
-                let client = match upstream.health {
-                    Some(_) => Some(self.client()?),
-                    None => None,
-                };
-                let task = keep(Arc::clone(upstream), client, names);
+                let task = keep(Arc::clone(upstream), names);
                 self.upstreams.push((Arc::clone(upstream), task));
             }
         }
@@ -110,13 +106,9 @@ fn resolve(names: Arc<Names>) -> Supervised {
 }
 
 /// Follows names, checks endpoints and keeps the balancer up to date.
-fn keep(
-    upstream: Arc<Upstream>,
-    client: Option<reqwest::Client>,
-    names: Option<Arc<Names>>,
-) -> Supervised {
+fn keep(upstream: Arc<Upstream>, names: Option<Arc<Names>>) -> Supervised {
     supervise("an upstream", move || {
-        let (upstream, client, names) = (Arc::clone(&upstream), client.clone(), names.clone());
-        async move { upstream::keep(&upstream, client.as_ref(), names.as_deref()).await }
+        let (upstream, names) = (Arc::clone(&upstream), names.clone());
+        async move { upstream::keep(&upstream, names.as_deref()).await }
     })
 }

@@ -10,7 +10,8 @@ use load_balancer::{HashTable, Locality, Policy, Settings as Balancing, SlowStar
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::spec::{UpstreamSpec, default_outliers};
+use super::spec::{TlsSpec, UpstreamSpec, default_outliers};
+use super::tls::UsualTls;
 use super::written::{
     Adaptive, Balance, Endpoint as WrittenEndpoint, HashBalance, HealthCheck as WrittenHealth,
     OutlierRules, Outliers, Upstream as Written,
@@ -19,6 +20,7 @@ use crate::config::document::{Document, Step};
 use crate::config::routes::written::Period;
 use crate::config::{Finding, Settings};
 use crate::router::path;
+use crate::tls::TlsError;
 use crate::upstream::{Check, Endpoint, HashKey, HealthCheck, Sticky, Target};
 
 const KEY: &str = "upstreams";
@@ -41,6 +43,7 @@ const POLICIES: [(&str, Policy); 5] = [
 pub(in crate::config::routes) struct Upstreams {
     /// None of those that are wrong.
     by_name: BTreeMap<String, Option<UpstreamSpec>>,
+    usual_tls: UsualTls,
 }
 
 impl Upstreams {
@@ -49,6 +52,7 @@ impl Upstreams {
         root: &Value,
         settings: &Settings,
         findings: &mut Vec<Finding>,
+        warnings: &mut Vec<Finding>,
     ) -> Self {
         let mut upstreams = Self::default();
         let named = root.get(KEY).and_then(Value::as_object);
@@ -57,11 +61,12 @@ impl Upstreams {
                 document,
                 name,
                 findings: &mut *findings,
+                warnings: &mut *warnings,
             };
             // An upstream whose structure is wrong has its findings already.
             let spec = Written::deserialize(value)
                 .ok()
-                .and_then(|written| check.upstream(&written, settings));
+                .and_then(|written| check.upstream(&written, &upstreams.usual_tls, settings));
             upstreams.by_name.insert(name.clone(), spec);
         }
         upstreams
@@ -73,6 +78,14 @@ impl Upstreams {
     ) -> impl Iterator<Item = (String, UpstreamSpec)> {
         let named = self.by_name.into_iter();
         named.filter_map(|(name, spec)| Some((name, spec?)))
+    }
+
+    /// How connections of a route's own targets are encrypted: as is usual.
+    ///
+    /// # Errors
+    /// When the system has no authorities.
+    pub(in crate::config::routes) fn usual_tls(&self) -> Result<TlsSpec, TlsError> {
+        self.usual_tls.get()
     }
 
     /// The upstream of that name; none of one that is wrong.
@@ -103,9 +116,25 @@ pub(super) struct UpstreamCheck<'a> {
     document: &'a Document<'a>,
     name: &'a str,
     findings: &'a mut Vec<Finding>,
+    warnings: &'a mut Vec<Finding>,
 }
 
 impl UpstreamCheck<'_> {
+    pub(super) fn name(&self) -> &str {
+        self.name
+    }
+
+    /// How many there are.
+    pub(super) fn findings(&self) -> usize {
+        self.findings.len()
+    }
+
+    /// Warns of what is possible, and rarely meant.
+    pub(super) fn warn(&mut self, path: &[Step<'_>], message: &str) {
+        let whole = [&[Step::Key(KEY), Step::Key(self.name)], path].concat();
+        self.warnings.push(self.document.about(&whole, message));
+    }
+
     pub(super) fn say(&mut self, path: &[Step<'_>], message: &str) {
         let whole = [&[Step::Key(KEY), Step::Key(self.name)], path].concat();
         self.findings.push(self.document.about(&whole, message));
@@ -121,7 +150,12 @@ impl UpstreamCheck<'_> {
         time(&mut |at, message| self.say(at, message), at, written, usual)
     }
 
-    fn upstream(&mut self, written: &Written, settings: &Settings) -> Option<UpstreamSpec> {
+    fn upstream(
+        &mut self,
+        written: &Written,
+        usual_tls: &UsualTls,
+        settings: &Settings,
+    ) -> Option<UpstreamSpec> {
         let before = self.findings.len();
         let endpoints = self.endpoints(&written.endpoints);
         let (policy, hash_key) = self.balance(written.balance.as_ref());
@@ -129,7 +163,7 @@ impl UpstreamCheck<'_> {
             let at = [Step::Key("slowStart")];
             SlowStart::over(self.time(&at, Some(window), Duration::from_secs(30)))
         });
-        let spec = UpstreamSpec {
+        let mut spec = UpstreamSpec {
             endpoints,
             balance: Balancing {
                 policy,
@@ -149,12 +183,14 @@ impl UpstreamCheck<'_> {
             health: written.health.as_ref().map(|health| self.health(health)),
             guard: written.breaker.as_ref().map(|breaker| self.guard(breaker)),
             pool: written.pool.as_ref().map(|pool| self.pool(pool, settings)),
+            tls: None,
             max_requests: written.max_requests,
             adaptive: written
                 .adaptive
                 .as_ref()
                 .and_then(|adaptive| self.adaptive(adaptive)),
         };
+        spec.tls = self.tls(written.tls.as_ref(), &spec, usual_tls, settings);
         (self.findings.len() == before).then_some(spec)
     }
 

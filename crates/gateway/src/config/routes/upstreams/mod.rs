@@ -8,6 +8,7 @@ mod pool;
 mod retry;
 mod spec;
 mod split;
+mod tls;
 mod written;
 
 pub(super) use check::Upstreams;

@@ -11,9 +11,10 @@ use load_balancer::outlier;
 use tokio::time::Instant;
 
 use crate::counters::{EndpointCounts, UpstreamCounts};
+use crate::tls::BackendTls;
 use crate::upstream::{
     Balancer, ConnectionLimit, Endpoint, Guard, GuardScope, HashKey, HealthCheck, Peers,
-    PoolLimits, Pooling, Roster, Statuses, Sticky, Upstream,
+    PoolLimits, Pooling, Roster, Scheme, Statuses, Sticky, Upstream,
 };
 
 /// What an upstream is made of.
@@ -27,8 +28,37 @@ pub(in crate::config) struct UpstreamSpec {
     pub(super) health: Option<HealthCheck>,
     pub(super) guard: Option<GuardSpec>,
     pub(super) pool: Option<PoolSpec>,
+    /// Where an endpoint is to be spoken to over TLS.
+    pub(in crate::config::routes) tls: Option<TlsSpec>,
     pub(super) max_requests: Option<u32>,
     pub(super) adaptive: Option<adaptive::Policy>,
+}
+
+/// How connections are encrypted.
+#[derive(Debug, Clone)]
+pub(in crate::config::routes) enum TlsSpec {
+    /// As is usual, with connections shared with other upstreams of which no more is said.
+    Usual(Arc<BackendTls>),
+    /// By rules of the upstream's own.
+    Own(Arc<BackendTls>),
+}
+
+impl TlsSpec {
+    fn into_tls(self) -> Arc<BackendTls> {
+        let (Self::Usual(tls) | Self::Own(tls)) = self;
+        tls
+    }
+}
+
+/// By their rules: what files hold at present is followed.
+impl PartialEq for TlsSpec {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Usual(_), Self::Usual(_)) => true,
+            (Self::Own(one), Self::Own(other)) => one.rules() == other.rules(),
+            _ => false,
+        }
+    }
 }
 
 /// How connections are kept, and how many there may be.
@@ -71,9 +101,16 @@ impl UpstreamSpec {
             health: None,
             guard: None,
             pool: None,
+            tls: None,
             max_requests: None,
             adaptive: None,
         }
+    }
+
+    /// Whether an endpoint is to be spoken to over TLS.
+    pub(in crate::config::routes) fn has_tls(&self) -> bool {
+        let mut endpoints = self.endpoints.iter();
+        endpoints.any(|endpoint| endpoint.target.scheme == Scheme::Https)
     }
 
     /// The upstream, from now on, of which so many workers count. It is the one that was there `before` if that was meant to
@@ -105,7 +142,7 @@ impl UpstreamSpec {
             let same = before.filter(|(spec, _)| is_same(spec));
             same.map(|(_, upstream)| &**upstream)
         };
-        let pool = known(&|spec| spec.pool.is_some() && spec.pool == self.pool);
+        let connections = known(&|spec| spec.pool == self.pool && spec.tls == self.tls);
         let limit = known(&|spec| spec.max_requests == self.max_requests);
         let adaptive = known(&|spec| spec.adaptive == self.adaptive);
         let (limit, adaptive) = (
@@ -114,14 +151,19 @@ impl UpstreamSpec {
         );
         let guard_before = before.and_then(|(_, upstream)| upstream.guard.as_ref());
         let breaker = self.guard.as_ref().and_then(GuardSpec::of_endpoints);
-        let (pooling, peers) = match pool {
-            Some(before) => (before.pooling.clone(), before.peers()),
+        let (pooling, peers, tls) = match connections {
+            Some(before) => (
+                before.pooling.clone(),
+                before.peers(),
+                before.tls().cloned(),
+            ),
             None => {
                 let pooling = self.pool.map(|pool| Arc::new(pool.build()));
-                let own = pooling
-                    .as_ref()
-                    .map(|pooling| peers.apart(Arc::clone(pooling)));
-                (pooling, own.map_or_else(|| Arc::clone(peers), Arc::new))
+                let peers = match (&pooling, &self.tls) {
+                    (None, None | Some(TlsSpec::Usual(_))) => Arc::clone(peers),
+                    _ => Arc::new(peers.apart(pooling.clone())),
+                };
+                (pooling, peers, self.tls.map(TlsSpec::into_tls))
             }
         };
         let roster = Roster {
@@ -131,6 +173,7 @@ impl UpstreamSpec {
             checked: self.health.is_some(),
             breaker,
             peers,
+            tls,
         };
         let balancer = before.map(|(_, upstream)| &upstream.balancer);
         Upstream {

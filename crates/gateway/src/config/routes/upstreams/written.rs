@@ -31,12 +31,35 @@ pub(in crate::config::routes) struct Upstream {
     pub(super) breaker: Option<Breaker>,
     /// How its connections are kept, and how many there may be; none are shared with other upstreams then.
     pub(super) pool: Option<Pool>,
+    /// How connections to endpoints that start with https:// are encrypted. Where none is given their certificates are
+    /// verified by the system's authorities.
+    pub(super) tls: Option<Tls>,
     /// Requests to it at once, of this gateway; more get 503. Any number where none is given.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) max_requests: Option<u32>,
     /// Requests to it at once are as many as its latency bears, found by trial: true, or within which bounds. Requests of
     /// less important routes are refused first.
     pub(super) adaptive: Option<Adaptive>,
+}
+
+/// How connections to an upstream are encrypted. Relative paths start at the folder of the routes file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Tls {
+    /// A file of the authorities that vouch for backends (PEM); those of the system where none is given.
+    pub(super) ca: Option<String>,
+    /// The name that backends' certificates must be for, which is asked for in the handshake (SNI); that of the endpoint's URL
+    /// where none is given.
+    pub(super) name: Option<String>,
+    /// A file with the certificate that is shown to backends which ask for one, and behind it those that lead to its authority
+    /// (PEM).
+    pub(super) certificate: Option<String>,
+    /// A file with its private key (PEM).
+    pub(super) key: Option<String>,
+    /// False: any certificate will do, whoever shows it. Never in production.
+    #[serde(default = "yes")]
+    pub(super) verify: bool,
 }
 
 /// How connections to an upstream are kept, and how many there may be.
@@ -97,7 +120,8 @@ pub(super) enum Endpoint {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct DescribedEndpoint {
-    /// "http://host:port", or "http+srv://service" for what SRV records lead to, perhaps with a base path.
+    /// "http://host:port" or "https://host:port", or "http+srv://service" or "https+srv://service" for what SRV records lead to,
+    /// perhaps with a base path.
     pub(super) url: String,
     /// Its share of the requests, in proportion to the other weights; 0 for none.
     #[serde(default = "one")]
@@ -359,6 +383,10 @@ pub(super) enum Condition {
     Code(u16),
     /// A failure's name, or a class of statuses.
     Name(String),
+}
+
+const fn yes() -> bool {
+    true
 }
 
 const fn one() -> u32 {
