@@ -25,7 +25,11 @@ async fn post(gateway: &Gateway, path: &str, body: &Value) -> Message {
 }
 
 /// Everything that is not for everybody.
-const GUARDED: [(&str, &str); 14] = [
+const GUARDED: [(&str, &str); 18] = [
+    ("GET", "/config"),
+    ("PUT", "/config"),
+    ("POST", "/config/validate"),
+    ("GET", "/config/history"),
     ("GET", "/config/status"),
     ("POST", "/config/reload"),
     ("POST", "/config/rollback"),
@@ -367,6 +371,80 @@ async fn limits_are_told_with_their_routes() {
         "exempt": [], "shadow": false, "store": "memory", "routes": ["one"],
     }]);
     assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn routes_are_told_checked_and_replaced() {
+    let backend = Backend::ok().await;
+    let before = routes(&[route_to("/before", &backend.url())]);
+    let after = routes(&[route_to("/after", &backend.url())]).to_string();
+    let gateway = gateway().routes(&before).start().await;
+    let put = async |fields: &[&str], body: &str| {
+        let fields = [&[ADMIN_FIELD], fields].concat();
+        ask(&gateway, "PUT", "/config", &fields, body).await
+    };
+    let told = get(&gateway, "/config").await;
+    let text: Value = serde_json::from_str(told["text"].as_str().unwrap()).unwrap();
+    assert_eq!(text, before);
+
+    let check = async |body: &str| {
+        let answer = ask(&gateway, "POST", "/config/validate", &[ADMIN_FIELD], body).await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        answer.json()
+    };
+    assert_eq!(
+        check(&after).await,
+        json!({ "valid": true, "errors": [], "warnings": [] })
+    );
+    let broken = "{ \"routes\": [\n  { \"path\": \"after\", \"cached\": 1 } ] }";
+    let verdict = check(broken).await;
+    assert_eq!(verdict["valid"], false);
+    let first = verdict["errors"][0].as_str().unwrap();
+    assert!(first.starts_with("routes:2:"), "{verdict}");
+    let refused = put(&[], broken).await;
+    assert_eq!(refused.status(), 400, "{}", refused.text());
+    assert!(refused.text().contains("routes:2:"), "{}", refused.text());
+    assert_eq!(gateway.client().await.get("/before").await.status(), 200);
+
+    let outdated = put(&["If-Match: \"000000000000\""], &after).await;
+    assert_eq!(outdated.status(), 412, "{}", outdated.text());
+    assert_eq!(get(&gateway, "/config").await, told);
+    let tag = format!("If-Match: \"{}\"", told["hash"].as_str().unwrap());
+    let served = put(&[&tag], &after).await;
+    assert_eq!(served.status(), 200, "{}", served.text());
+    assert_eq!(served.json()["generation"], 2);
+    assert_eq!(
+        get(&gateway, "/config").await["hash"],
+        served.json()["hash"]
+    );
+    assert_eq!(gateway.client().await.get("/after").await.status(), 200);
+    assert_eq!(gateway.client().await.get("/before").await.status(), 404);
+    // Whoever has seen the first one only.
+    assert_eq!(put(&[&tag], &after).await.status(), 412);
+    // A routes file may be longer than other requests, and not as long as one likes.
+    let blank = format!("{}{after}", " ".repeat(1 << 20));
+    assert_eq!(put(&[], &blank).await.status(), 200);
+    let too_long = format!("{}{after}", " ".repeat(9 << 20));
+    assert_eq!(put(&[], &too_long).await.status(), 413);
+}
+
+#[tokio::test]
+async fn routes_files_that_were_applied_are_listed_where_they_are_kept() {
+    let backend = Backend::ok().await;
+    let without = crate::in_front_of(&backend).await;
+    let answer = ask(&without, "GET", "/config/history", &[ADMIN_FIELD], "").await;
+    assert_eq!(answer.status(), 409);
+    assert!(answer.text().contains("STATE_DIR"), "{}", answer.text());
+    let builder = gateway().routes(&everything_to(&backend.url()));
+    let state = builder.folder().join("state");
+    let gateway = builder.env("STATE_DIR", &state).start().await;
+    let other = routes(&[route_to("/other", &backend.url())]).to_string();
+    let served = ask(&gateway, "PUT", "/config", &[ADMIN_FIELD], &other).await;
+    let kept = get(&gateway, "/config/history").await;
+    assert_eq!(kept.as_array().unwrap().len(), 2, "{kept}");
+    assert_eq!(kept[0]["number"], 1);
+    assert_eq!(kept[0]["hash"], served.json()["hash"]);
+    assert!(kept[0]["time"].as_str().unwrap().ends_with('Z'), "{kept}");
 }
 
 fn route_to(path: &str, target: &str) -> Value {

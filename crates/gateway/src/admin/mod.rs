@@ -52,6 +52,8 @@ pub(crate) use token::{known as known_token, required as required_token};
 
 /// No request that makes sense is longer.
 const LONGEST: usize = 256 * 1024;
+/// But for routes files.
+const LONGEST_FILE: usize = 8 * 1024 * 1024;
 
 /// What is asked and changed.
 #[derive(Debug, Clone)]
@@ -104,6 +106,7 @@ pub(crate) async fn serve(
 
 /// What is not for everybody.
 fn guarded(control: Control, token: access::Token) -> Router {
+    let longer = DefaultBodyLimit::max(LONGEST_FILE);
     Router::new()
         .route("/routes", get(routes::list))
         .route("/upstreams", get(upstreams::list))
@@ -113,6 +116,12 @@ fn guarded(control: Control, token: access::Token) -> Router {
         .route("/limits", get(limits::list))
         .route("/explain", post(explain::answer))
         .route("/errors", get(errors::list))
+        .route(
+            "/config",
+            get(config::present).put(config::apply).layer(longer),
+        )
+        .route("/config/validate", post(config::validate).layer(longer))
+        .route("/config/history", get(config::history))
         .route("/config/status", get(config::status))
         .route("/config/reload", post(config::reload))
         .route("/config/rollback", post(config::rollback))

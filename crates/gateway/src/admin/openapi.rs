@@ -21,7 +21,8 @@ use super::{
     modifiers(&Token),
     paths(
         health::alive, health::ready, process::tell, routes::list, upstreams::list, upstreams::drain, upstreams::undrain,
-        breakers::list, breakers::force, limits::list, purge::purge, explain::answer, config::status, config::reload,
+        breakers::list, breakers::force, limits::list, purge::purge, explain::answer, config::present,
+        config::apply, config::validate, config::history, config::status, config::reload,
         config::rollback, errors::list, log_level::get, log_level::put,
     )
 )]

@@ -18,8 +18,6 @@ pub struct Loaded {
     pub snapshot: Snapshot,
     /// What the author should know.
     pub warnings: Vec<Finding>,
-    /// The routes file; none where there is none.
-    pub(crate) text: Option<String>,
     /// What has been read.
     pub(crate) files: Fingerprint,
 }
@@ -92,7 +90,13 @@ fn load_from(
     source: &RoutesSource,
     sources: Sources<'_>,
 ) -> Result<Loaded, ConfigErrors> {
-    let file = settings.routes_config_path.display().to_string();
+    let file = match source {
+        RoutesSource::File | RoutesSource::FileOrDefault => {
+            settings.routes_config_path.display().to_string()
+        }
+        // It has no file, and its places are in what was sent.
+        RoutesSource::Text(_) => "routes".to_owned(),
+    };
     let about_file = |message: String| Finding {
         file: file.clone(),
         position: None,
@@ -118,7 +122,6 @@ fn load_from(
             return Ok(Loaded {
                 snapshot,
                 warnings,
-                text: None,
                 files: Fingerprint::default(),
             });
         }
@@ -136,7 +139,7 @@ fn load_from(
     })?;
     let document = Document::parse(&file, &text).map_err(|finding| ConfigErrors(vec![finding]))?;
     let Compiled {
-        snapshot,
+        mut snapshot,
         mut warnings,
     } = compile(
         &document,
@@ -146,10 +149,10 @@ fn load_from(
     )
     .map_err(ConfigErrors)?;
     warnings.extend(doubtful(settings));
+    snapshot.text = Some(text.into());
     Ok(Loaded {
         snapshot,
         warnings,
-        text: Some(text),
         files: Fingerprint::default(),
     })
 }

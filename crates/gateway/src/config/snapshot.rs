@@ -25,6 +25,8 @@ use crate::upstream::{Guard, Peers, Split, Upstream};
 /// Everything that a routes file means, ready to serve.
 #[derive(Debug)]
 pub struct Snapshot {
+    /// The routes file; none where there is none.
+    pub(crate) text: Option<Arc<str>>,
     /// Finds the route of a request; its answers are indices into `routes`.
     pub router: Router,
     /// The routes, in the order of the file.

@@ -276,6 +276,7 @@ fn assemble(
     Snapshot {
         cache_recipes: recipes(&compiled),
         cache_shares: Box::default(),
+        text: None,
         unrouted: carried
             .unrouted()
             .unwrap_or_else(|| Arc::new(RouteState::new("", workers))),

@@ -66,6 +66,9 @@ pub(crate) enum Rejected {
     /// This is wrong with it.
     #[error("{0}")]
     Invalid(#[from] ConfigErrors),
+    /// Whoever asks has seen another one than that which is served.
+    #[error("another routes file is served by now; look at it, and try again")]
+    Outdated,
     /// The gateway has failed.
     #[error("the configuration could not be applied: {0}")]
     Failed(String),
@@ -74,8 +77,18 @@ pub(crate) enum Rejected {
 #[derive(Debug)]
 struct Command {
     source: RoutesSource,
-    cause: Cause,
+    purpose: Purpose,
+    /// The start of the digest of the routes file that is to be served still, where somebody counts on that.
+    expected: Option<String>,
     answer: oneshot::Sender<Result<Applied, Rejected>>,
+}
+
+/// What becomes of a configuration that is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Serve,
+    /// Nothing: somebody wants to know.
+    Check,
 }
 
 /// What a reload comes of.
@@ -109,10 +122,7 @@ impl Reloader {
             error,
         })?;
         let Loaded {
-            snapshot,
-            text,
-            files,
-            ..
+            snapshot, files, ..
         } = loaded;
         let mut carried = Carried::default();
         carried.take_over(&snapshot, Instant::now());
@@ -129,7 +139,6 @@ impl Reloader {
             history: settings.reload.state_dir.as_deref().map(History::new),
             guard: rollback.map(|rollback| Guard::new(rollback, Arc::clone(answers))),
             source: RoutesSource::File,
-            served: text,
             files: files.with(&settings.routes_config_path, None),
             old: Vec::new(),
             cache: Arc::clone(cache),
@@ -145,11 +154,41 @@ impl Reloader {
     /// # Errors
     /// When they are not served; what was served before goes on.
     pub(crate) async fn reload(&self, source: RoutesSource) -> Result<Applied, Rejected> {
+        self.ask(source, Purpose::Serve, None).await
+    }
+
+    /// The same, if the routes file with this hash is served still.
+    ///
+    /// # Errors
+    /// Those of [`Self::reload`], and that it is not.
+    pub(crate) async fn replace(
+        &self,
+        source: RoutesSource,
+        expected: Option<String>,
+    ) -> Result<Applied, Rejected> {
+        self.ask(source, Purpose::Serve, expected).await
+    }
+
+    /// What would come of serving the routes of `source`. It has no number.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(crate) async fn check(&self, source: RoutesSource) -> Result<Applied, Rejected> {
+        self.ask(source, Purpose::Check, None).await
+    }
+
+    async fn ask(
+        &self,
+        source: RoutesSource,
+        purpose: Purpose,
+        expected: Option<String>,
+    ) -> Result<Applied, Rejected> {
         let ended = || Rejected::Failed("the gateway is about to end".to_owned());
         let (answer, answered) = oneshot::channel();
         let command = Command {
             source,
-            cause: Cause::Asked,
+            purpose,
+            expected,
             answer,
         };
         self.commands.send(command).await.map_err(|_| ended())?;
@@ -177,8 +216,6 @@ struct Task {
     guard: Option<Guard>,
     /// Where the present routes come from.
     source: RoutesSource,
-    /// The present routes file; none where there is none.
-    served: Option<String>,
     /// The files that the last attempt has read, whatever came of it.
     files: Fingerprint,
     /// Configurations that have been replaced.
@@ -234,11 +271,18 @@ impl Task {
         *may_be_others = true;
         tokio::select! {
             command = commands.recv() => {
-                let Some(Command { source, cause, answer }) = command else {
+                let Some(Command { source, purpose, expected, answer }) = command else {
                     return ControlFlow::Break(());
                 };
+                let result = match (purpose, expected) {
+                    (Purpose::Check, _) => self.check(source).await,
+                    (Purpose::Serve, Some(expected)) if self.hash().as_deref() != Some(&*expected) => {
+                        Err(Rejected::Outdated)
+                    }
+                    (Purpose::Serve, _) => self.reload(source, Cause::Asked).await,
+                };
                 // Whoever has asked may have gone.
-                let _ = answer.send(self.reload(source, cause).await);
+                let _ = answer.send(result);
             }
             signal = hangup.recv() => if signal.is_some() {
                 notify::reloading();
@@ -340,6 +384,29 @@ impl Task {
         result
     }
 
+    /// Makes a configuration, and lets go of it.
+    async fn check(&mut self, source: RoutesSource) -> Result<Applied, Rejected> {
+        self.wait_for_release().await?;
+        let settings = Arc::clone(&self.settings);
+        let making = move || load_again(&settings, &source, &Carried::default()).0;
+        let made = tokio::task::spawn_blocking(making).await;
+        let loaded = made.map_err(|error| Rejected::Failed(error.to_string()))??;
+        Ok(Applied {
+            generation: self.live.generation(),
+            hash: loaded.snapshot.text.as_deref().map(history_hash),
+            warnings: loaded.warnings,
+        })
+    }
+
+    /// The present routes file; none where there is none.
+    fn served(&self) -> Option<Arc<str>> {
+        self.live.snapshot().text.clone()
+    }
+
+    fn hash(&self) -> Option<String> {
+        self.served().as_deref().map(history_hash)
+    }
+
     async fn try_reload(
         &mut self,
         source: RoutesSource,
@@ -359,12 +426,10 @@ impl Task {
         let path = &self.settings.routes_config_path;
         self.files = files.with(path, self.files.of(path));
         let Loaded {
-            snapshot,
-            warnings,
-            text,
-            ..
+            snapshot, warnings, ..
         } = loaded?;
         let snapshot = Arc::new(snapshot);
+        let before = self.served();
         self.keepers
             .start(&snapshot, &self.settings.dns, &self.counts.lookups)
             .map_err(|error| failed(&error))?;
@@ -380,21 +445,21 @@ impl Task {
         drop(snapshot);
         self.count_generations();
 
-        let before = std::mem::replace(&mut self.served, text);
+        let served = self.served();
         self.source = source;
         if let Some(guard) = &mut self.guard {
             match cause {
                 // What is taken back is not taken back again.
                 Cause::Failures => guard.settle(),
                 Cause::Change | Cause::Signal | Cause::Asked => {
-                    guard.changed(before, self.served.as_deref(), now);
+                    guard.changed(before.as_deref().map(str::to_owned), served.as_deref(), now);
                 }
             }
         }
         self.keep().await;
         Ok(Applied {
             generation,
-            hash: self.served.as_deref().map(history_hash),
+            hash: served.as_deref().map(history_hash),
             warnings,
         })
     }
@@ -402,7 +467,7 @@ impl Task {
     /// Without a routes file there need not be one. Once there was, its absence is an error: the way from one version to the
     /// next must not lead over a route for everything.
     fn as_meant(&self, source: RoutesSource) -> RoutesSource {
-        let may_be_missing = self.served.is_none() && !self.settings.routes_config_path_is_given;
+        let may_be_missing = self.served().is_none() && !self.settings.routes_config_path_is_given;
         match source {
             RoutesSource::File | RoutesSource::FileOrDefault if may_be_missing => {
                 RoutesSource::FileOrDefault
@@ -456,7 +521,7 @@ impl Task {
 
     /// Keeps the present routes file, where that is wanted.
     async fn keep(&self) {
-        let (Some(history), Some(text)) = (self.history.clone(), self.served.clone()) else {
+        let (Some(history), Some(text)) = (self.history.clone(), self.served()) else {
             return;
         };
         // A disk may take its time.
