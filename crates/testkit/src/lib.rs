@@ -14,6 +14,7 @@ mod dns;
 pub mod faults;
 mod folder;
 mod gateway;
+pub mod http2;
 pub mod load;
 mod message;
 mod nginx;

@@ -101,7 +101,10 @@ impl Body {
     }
 
     /// The connection behind a `101`, or the body as it was.
-    pub(crate) fn into_upgraded(self) -> Result<Box<Upgraded>, Self> {
+    ///
+    /// # Errors
+    /// The body, where it is one.
+    pub fn into_upgraded(self) -> Result<Box<Upgraded>, Self> {
         match self.0 {
             Kind::Upgraded(upgraded) => Ok(upgraded),
             other => Err(Self(other)),

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::HeaderValue;
+
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.
 const LENGTH: usize = 29;
 
@@ -11,8 +13,21 @@ thread_local! {
     static NOW: Cell<(u64, [u8; LENGTH])> = const { Cell::new((0, [b' '; LENGTH])) };
 }
 
-/// Appends a `date` field line with the present time (RFC 9110 §5.6.7).
+/// The present time as a `Date` has it (RFC 9110 §5.6.7).
+#[must_use]
+pub fn date() -> HeaderValue {
+    // Letters, digits and blanks: none is ever refused.
+    HeaderValue::from_bytes(&present()).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// Appends a `date` field line with the present time.
 pub(crate) fn push_field(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"date: ");
+    out.extend_from_slice(&present());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn present() -> [u8; LENGTH] {
     let second = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
@@ -25,9 +40,7 @@ pub(crate) fn push_field(out: &mut Vec<u8>) {
             NOW.set((second, text));
         }
     }
-    out.extend_from_slice(b"date: ");
-    out.extend_from_slice(&text);
-    out.extend_from_slice(b"\r\n");
+    text
 }
 
 #[cfg(test)]

@@ -14,12 +14,12 @@ use crate::tunnel::Upgraded;
 use crate::websocket::Frames;
 
 /// For the frames that are on their way, and for the sides to answer and close.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 /// 1001, "going away": what was there is served here no more. From a server, unmasked.
-const TO_CLIENT: &[u8] = &[0x88, 2, 0x03, 0xe9];
+pub const TO_CLIENT: &[u8] = &[0x88, 2, 0x03, 0xe9];
 /// The same from a client, whose frames are masked; this mask is as good as any, for the content is no secret and nobody
 /// else's.
-const TO_BACKEND: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
+pub const TO_BACKEND: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
 
 /// Takes leave of both sides of a WebSocket.
 #[derive(Debug)]

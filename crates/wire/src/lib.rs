@@ -11,23 +11,24 @@
 
 pub mod chunked;
 pub mod client;
+pub mod farewell;
 pub mod head;
 pub mod proxy_protocol;
 pub mod server;
 pub mod tls;
 pub mod tunnel;
+pub mod websocket;
 
 mod batch;
 mod body;
 mod date;
 mod deadline;
 mod decoder;
-mod farewell;
 mod io;
 mod read_buffer;
-mod websocket;
 mod write_queue;
 
 pub use body::{Body, BodyError};
+pub use date::date;
 pub use deadline::Deadline;
 pub use io::{Idle, Io};

@@ -4,7 +4,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::client::Held;
 use crate::deadline::Deadline;
@@ -219,6 +219,49 @@ impl Tunnel {
 }
 
 impl Upgraded {
+    /// What comes next from the backend, at most `most` bytes; nothing at the end.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_read(&mut self, most: usize, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        if self.read.is_empty() {
+            ready!(self.read.poll_fill(&mut self.io, 0, context))?;
+        }
+        Poll::Ready(Ok(self.read.take(most)))
+    }
+
+    /// Sends some of `bytes` to the backend, and says how many.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_write(
+        &mut self,
+        bytes: &[u8],
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let slices = [io::IoSlice::new(bytes)];
+        match ready!(self.io.poll_write_vectored(context, &slices))? {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => Poll::Ready(Ok(written)),
+        }
+    }
+
+    /// Ready when what has been sent has been handed to the kernel.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_flush(context)
+    }
+
+    /// Tells the backend that nothing more comes.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_shutdown(context)
+    }
+
     pub(crate) fn new(io: Io, read: BytesMut, held: [Option<Held>; 2]) -> Self {
         Self {
             io,

@@ -7,7 +7,7 @@ const LONGEST: usize = 10;
 /// The frames in one direction of a WebSocket, however their bytes are cut up. What is no WebSocket is taken as if it were one,
 /// and does no harm.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Frames {
+pub struct Frames {
     /// What is there of the header of the frame that comes.
     header: [u8; LONGEST],
     have: u8,
@@ -27,7 +27,7 @@ struct Step {
 impl Frames {
     /// The messages whose last frame begins in `bytes`, which follow those of the call before. Control frames are no
     /// messages.
-    pub(crate) fn pass(&mut self, mut bytes: &[u8]) -> u64 {
+    pub fn pass(&mut self, mut bytes: &[u8]) -> u64 {
         let mut messages = 0;
         while !bytes.is_empty() {
             let step = self.step(bytes);
@@ -38,12 +38,14 @@ impl Frames {
     }
 
     /// Whether the next byte begins a frame.
-    pub(crate) const fn are_between(&self) -> bool {
+    #[must_use]
+    pub const fn are_between(&self) -> bool {
         self.have == 0 && self.left == 0
     }
 
     /// How much of `bytes` belongs to the frame that is on its way.
-    pub(crate) fn rest_in(&self, bytes: &[u8]) -> usize {
+    #[must_use]
+    pub fn rest_in(&self, bytes: &[u8]) -> usize {
         let (mut ahead, mut passed) = (self.clone(), 0);
         while !ahead.are_between()
             && let Some(rest) = bytes.get(passed..).filter(|rest| !rest.is_empty())

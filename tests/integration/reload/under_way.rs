@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde_json::json;
+use testkit::http2::{Client, flag, kind};
 use testkit::{Backend, within};
+use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{change, connect, echo, file, is_alive, route, saying};
+use crate::http2::websocket::{connect_to, data, masked, plain as unmasked};
 use crate::{gateway, http2};
 
 #[tokio::test]
@@ -111,6 +114,77 @@ async fn a_stream_of_http2_on_a_removed_route_is_reset_when_its_time_is_over() {
     let (response, _) = http2::send(&mut sender, http2::request("GET", "/stays/x"), true);
     let (head, text, _) = http2::read(response).await;
     assert_eq!((head.status().as_u16(), &*text), (200, &b"plain"[..]));
+}
+
+#[tokio::test]
+async fn a_websocket_over_http2_of_a_removed_route_is_closed_with_1001_too() {
+    let (sockets, plain) = (echo().await, saying("plain").await);
+    let stays = route("stays", &plain);
+    let gateway = gateway()
+        .routes(&file(&[route("goes", &sockets), stays.clone()]))
+        .env("DRAIN_TIMEOUT", "0")
+        .start()
+        .await;
+    let mut client = Client::connect(gateway.address()).await;
+    connect_to(&mut client, 1, "/goes/1").await;
+    client.frame(kind::DATA, 0, 1, &masked("hi")).await;
+    assert_eq!(data(&mut client, 1, 4).await, unmasked("hi"));
+    change(&gateway, &file(&[stays])).await;
+    let answer = client.answer(1).await;
+    assert_eq!(
+        (&*answer.body, answer.reset),
+        (&[0x88, 2, 0x03, 0xe9][..], None)
+    );
+    // The client's own close, and its end.
+    let close = [0x88, 0x80, 0, 0, 0, 0];
+    client.frame(kind::DATA, flag::END_STREAM, 1, &close).await;
+    assert_eq!(gateway.log(1).await[0]["error"], "route-removed");
+    // The connection has nothing to do with it.
+    client.get(3, "/stays/x").await;
+    assert_eq!(client.answer(3).await.body, b"plain");
+}
+
+#[tokio::test]
+async fn the_backend_of_a_websocket_over_http2_is_told_after_the_message_that_was_on_its_way() {
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let backend = Backend::scripted(move |connection| {
+        let told = told.clone();
+        async move {
+            let mut socket = accept_async(connection.stream).await.unwrap();
+            while let Some(Ok(message)) = socket.next().await {
+                told.send(message).unwrap();
+            }
+        }
+    })
+    .await;
+    let plain = saying("plain").await;
+    let gateway = gateway()
+        .routes(&file(&[route("goes", &backend)]))
+        .env("DRAIN_TIMEOUT", "0")
+        .start()
+        .await;
+    let mut client = Client::connect(gateway.address()).await;
+    connect_to(&mut client, 1, "/goes/1").await;
+    let message = masked("in two parts");
+    client.frame(kind::DATA, 0, 1, &message[..9]).await;
+    change(&gateway, &file(&[route("stays", &plain)])).await;
+    let answer = client.answer(1).await;
+    assert_eq!(answer.body, [0x88, 2, 0x03, 0xe9]);
+    // What follows the message belongs to nobody any more.
+    client
+        .frame(
+            kind::DATA,
+            0,
+            1,
+            &[&message[9..], &masked("another")].concat(),
+        )
+        .await;
+    let first = within("the message", tells.recv()).await.unwrap();
+    assert_eq!(first, Message::text("in two parts"));
+    let Some(Message::Close(Some(frame))) = within("a close", tells.recv()).await else {
+        panic!("no close frame");
+    };
+    assert_eq!(frame.code, CloseCode::Away);
 }
 
 #[tokio::test]

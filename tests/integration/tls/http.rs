@@ -1,10 +1,12 @@
 //! What is spoken over TLS, and what backends and logs learn of it.
 
 use rustls::ProtocolVersion;
+use testkit::http2::{Client, flag, kind, request_fields};
 use testkit::{Authority, Backend, within};
 
 use super::fixtures::{ONLY_TLS_1_2, ONLY_TLS_1_3, Tls, run, showing};
 use crate::assert_problem;
+use crate::http2::websocket::{connect_to, data, echo, masked, plain};
 
 #[tokio::test]
 async fn requests_and_answers_go_through_with_both_versions_of_tls() {
@@ -85,6 +87,57 @@ async fn http_2_is_preferred_and_http_1_1_is_there() {
         error.to_string().contains("NoApplicationProtocol"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn websockets_over_http_2_pass_and_their_scheme_is_that_of_the_connection() {
+    let authority = Authority::new("test");
+    let backend = echo().await;
+    let issued = authority.issue(&["gateway.test"]);
+    let gateway = showing(&backend, &issued).start().await;
+    let tls = Tls::trusting(&authority).alpn(&["h2"]);
+    let tls = tls.connect(gateway.https(), "gateway.test").await.unwrap();
+    let mut client = Client::over(tls.stream);
+    client.agree().await;
+    // It says `:scheme: http`, which is not so.
+    connect_to(&mut client, 1, "/socket").await;
+    let long = "x".repeat(100);
+    for text in ["hello", "", &long] {
+        client.frame(kind::DATA, 0, 1, &masked(text)).await;
+        assert_eq!(data(&mut client, 1, 2 + text.len()).await, plain(text));
+    }
+    client.frame(kind::DATA, flag::END_STREAM, 1, &[]).await;
+    let line = &gateway.log(1).await[0];
+    assert_eq!(
+        (&line["status"], &line["protocol"]),
+        (&101.into(), &"HTTP/2".into())
+    );
+    assert_eq!(
+        (&line["tls"], &line["error"]),
+        (&"1.3".into(), &serde_json::Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn a_scheme_that_the_client_claims_over_http_2_counts_for_nothing() {
+    let authority = Authority::new("test");
+    let backend = Backend::ok().await;
+    let issued = authority.issue(&["gateway.test"]);
+    let gateway = showing(&backend, &issued).start().await;
+    let tls = Tls::trusting(&authority).alpn(&["h2"]);
+    let tls = tls.connect(gateway.https(), "gateway.test").await.unwrap();
+    let mut encrypted = Client::over(tls.stream);
+    encrypted.agree().await;
+    let mut plain = Client::connect(gateway.address()).await;
+    for (client, scheme) in [(&mut encrypted, "https"), (&mut plain, "http")] {
+        for (stream, claimed) in [(1, "http"), (3, "https")] {
+            let mut fields = request_fields("GET", "/", &[]);
+            fields[1].1 = claimed;
+            client.headers(stream, flag::END, &fields).await;
+            assert_eq!(client.answer(stream).await.status, Some(200));
+            assert_eq!(backend.last().field("x-forwarded-proto"), Some(scheme));
+        }
+    }
 }
 
 #[tokio::test]

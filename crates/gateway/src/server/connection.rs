@@ -17,6 +17,8 @@ use crate::proxy::ClientSide;
 #[derive(Debug)]
 pub(super) struct Limits {
     pub(super) server: ServerConfig,
+    /// HTTP/2 streams that may be open at once.
+    pub(super) most_streams: u32,
 }
 
 impl From<&Settings> for Limits {
@@ -35,6 +37,7 @@ impl From<&Settings> for Limits {
                 write_idle: timeouts.response_body_idle,
                 tunnel_idle: timeouts.websocket_idle,
             },
+            most_streams: limits.max_http2_streams,
         }
     }
 }
@@ -84,7 +87,7 @@ pub(super) async fn serve(io: Io, service: Rc<ClientService>, limits: &Limits, d
                 io,
                 buffered,
                 Rc::clone(&service),
-                &limits.server,
+                limits,
                 drain,
             ))
             .await

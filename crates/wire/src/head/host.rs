@@ -2,7 +2,7 @@
 
 /// Whether `value` is `uri-host [ ":" port ]`: a reg-name, an IPv4 address or a bracketed IP literal. Empty is
 /// allowed, as for targets without an authority.
-pub(super) fn is_host(value: &[u8]) -> bool {
+pub fn is_host(value: &[u8]) -> bool {
     let (host, port) = if value.first() == Some(&b'[') {
         match memchr::memchr(b']', value) {
             Some(end)

@@ -10,7 +10,7 @@ mod response;
 pub(crate) use encode::push_informational;
 pub use encode::{ResponseFraming, push_field, push_request_line, push_response_head};
 pub use framing::BodyLength;
-pub use host::without_port;
+pub use host::{is_host, without_port};
 pub use request::{RequestHead, RequestLimits, parse_request};
 pub use response::{ResponseHead, ResponseLimits, parse_response};
 

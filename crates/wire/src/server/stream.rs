@@ -195,6 +195,15 @@ impl Client {
         }
     }
 
+    /// One that asks to switch to another protocol, and is told nothing before the final answer.
+    #[must_use]
+    pub fn upgrading() -> Self {
+        Self {
+            upgrades: true,
+            ..Self::default()
+        }
+    }
+
     /// Whether the client asks to switch to another protocol, and its own protocol allows it.
     #[must_use]
     pub fn upgrades(&self) -> bool {

@@ -237,6 +237,8 @@ pub struct Limits {
     pub max_headers: usize,
     /// `MAX_TARGET_SIZE`, bytes.
     pub max_target_size: usize,
+    /// `MAX_HTTP2_STREAMS`, per connection.
+    pub max_http2_streams: u32,
     /// `MAX_REQUEST_BODY_SIZE`, bytes; [`u64::MAX`] for any.
     pub max_request_body_size: u64,
 }
@@ -388,6 +390,7 @@ impl Settings {
                 max_head_size: read.value("MAX_HEAD_SIZE", v::size),
                 max_headers: read.value("MAX_HEADERS", v::field_count),
                 max_target_size: read.value("MAX_TARGET_SIZE", v::size),
+                max_http2_streams: read.value("MAX_HTTP2_STREAMS", v::stream_count),
                 max_request_body_size: read.value("MAX_REQUEST_BODY_SIZE", v::body_size),
             },
             timeouts: Timeouts {

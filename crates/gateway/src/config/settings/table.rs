@@ -470,6 +470,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         LIMITS,
+        "MAX_HTTP2_STREAMS",
+        "100",
+        "Number of HTTP/2 requests that may be open at once on a client's connection, 1 to 10000",
+    ),
+    setting(
+        LIMITS,
         "MAX_REQUEST_BODY_SIZE",
         "10MiB",
         "Size of a request's body, or \"off\" for any; a route's \"maxBodySize\" replaces it",

@@ -60,6 +60,10 @@ pub(super) fn field_count(text: &str) -> Parsed<usize> {
     whole_number(text, 1, 10_000)
 }
 
+pub(super) fn stream_count(text: &str) -> Parsed<u32> {
+    whole_number(text, 1, 10_000).map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 pub(super) fn idle_count(text: &str) -> Parsed<usize> {
     whole_number(text, 0, 100_000)
 }

@@ -1,5 +1,12 @@
 //! HTTP/2 clients that know beforehand what they talk to.
 
+mod draining;
+mod floods;
+mod limits;
+mod slowness;
+mod translation;
+pub(crate) mod websocket;
+
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
