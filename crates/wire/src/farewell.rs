@@ -86,8 +86,8 @@ impl Leave {
                     buffer.bytes().advance(written);
                 }
                 State::Saying if self.words.is_empty() => {
+                    ready!(to.poll_shutdown(context))?;
                     self.state = State::Said;
-                    return to.poll_shutdown(context);
                 }
                 State::Saying => {
                     let words = [io::IoSlice::new(self.words)];
@@ -147,5 +147,26 @@ fn poll_closed(io: &mut Io, buffer: &mut ReadBuffer, context: &mut Context<'_>) 
             Ok(1..) => {}
             Ok(0) | Err(_) => return Poll::Ready(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::tls;
+
+    #[tokio::test]
+    async fn what_the_client_has_not_taken_is_not_said() {
+        let (mut to, client) = tls::tests::full().await;
+        let (mut from, other) = tls::tests::full().await;
+        let mut leave = Leave::new(Frames::default(), TO_CLIENT);
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..2 {
+            let polled = leave.poll(&mut from, &mut ReadBuffer::default(), &mut to, &mut context);
+            assert!(polled.is_pending(), "{polled:?}");
+        }
+        drop((client, other));
     }
 }

@@ -119,6 +119,14 @@ impl Io {
         }
     }
 
+    /// Bytes that have been written and not been handed to the kernel.
+    pub(crate) fn unsent(&self) -> usize {
+        match &self.transport {
+            Transport::Plain(_) => 0,
+            Transport::Tls(tls) => tls.unsent(),
+        }
+    }
+
     /// Ends the sending side; the peer reads an end of stream.
     ///
     /// # Errors

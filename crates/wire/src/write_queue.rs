@@ -120,7 +120,7 @@ impl WriteQueue {
         io.poll_flush(context)
     }
 
-    /// Bytes still to be written: tells progress from none.
+    /// Bytes still to be written.
     pub(crate) fn len(&self) -> usize {
         self.before.len() - self.written + self.frame.len() + self.after.len()
     }

@@ -459,7 +459,11 @@ pub(crate) fn receive(
     head: &mut request::Parts,
 ) -> (IpAddr, Result<(), Refusal>) {
     let acceptable = settings.underscore_headers.apply(&mut head.headers);
-    let address = settings.trusted_proxies.client(side.peer, &head.headers);
+    let address = if side.trusted {
+        settings.trusted_proxies.client(side.peer, &head.headers)
+    } else {
+        side.peer
+    };
     proxy::strip_nominated(&mut head.headers);
     if !side.trusted {
         client_address::distrust(&mut head.headers);

@@ -66,11 +66,12 @@ impl Opening {
         mut ends: Ends,
         trusted: &TrustedProxies,
     ) -> Option<(Io, ClientSide)> {
+        let mut is_unknown = false;
         // From anybody else the header would be the client's own, and so would the address in it.
         if self.listener.proxy_protocol && trusted.know(ends.peer.ip().to_canonical()) {
             let header = timeout(self.limit, read_header(&mut socket)).await;
             match header {
-                Ok(Ok(Header::Local)) => {}
+                Ok(Ok(Header::Local)) => is_unknown = true,
                 Ok(Ok(Header::Proxied {
                     source,
                     destination,
@@ -87,10 +88,12 @@ impl Opening {
                 Err(_) => return None,
             }
         }
+        let mut side = self.plain(ends, trusted);
+        // Nobody says who the client is. What comes behind the header is not the load balancer's word, but the client's.
+        side.trusted &= !is_unknown;
         let Some(termination) = &self.listener.tls else {
-            return Some((Io::new(socket), self.plain(ends, trusted)));
+            return Some((Io::new(socket), side));
         };
-        let side = side(ends, trusted);
         match tls::establish(socket, termination, self.limit).await? {
             Established::Tls(io, session) => {
                 Some((io, side.through(Entrance::Tls(Arc::from(session)))))

@@ -68,16 +68,18 @@ fn claims(certificate: &X509Certificate<'_>, der: &[u8]) -> Map<String, Value> {
         .map(str::to_owned);
     // The SPIFFE X.509-SVID standard, §2: exactly one URI.
     let spiffe = match &names.uris[..] {
-        [only] if only.starts_with("spiffe://") => Some(only.clone()),
+        [only] if is_spiffe(only) => Some(only.clone()),
         _ => None,
     };
     let subject = certificate.subject().to_string();
-    let name = spiffe
-        .clone()
-        .or_else(|| names.dns.first().cloned())
-        .or_else(|| names.emails.first().cloned())
-        .or_else(|| common_name.clone())
-        .unwrap_or_else(|| subject.clone());
+    // A name of another kind that looks like a SPIFFE id is not to be taken for one.
+    let others = [
+        names.dns.first(),
+        names.emails.first(),
+        common_name.as_ref(),
+    ];
+    let other = others.into_iter().flatten().find(|name| !is_spiffe(name));
+    let name = spiffe.as_ref().or(other).unwrap_or(&subject).clone();
     let mut claims = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -108,6 +110,12 @@ fn claims(certificate: &X509Certificate<'_>, der: &[u8]) -> Map<String, Value> {
         );
     }
     claims
+}
+
+fn is_spiffe(name: &str) -> bool {
+    const SCHEME: &str = "spiffe://";
+    name.get(..SCHEME.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(SCHEME))
 }
 
 fn alternatives(certificate: &X509Certificate<'_>) -> Alternatives {
@@ -200,6 +208,19 @@ mod tests {
                 None,
             ),
             (vec![], Some("billing"), "billing", None),
+            // Nor is what only looks like one.
+            (
+                vec![],
+                Some(spiffe),
+                "CN=spiffe://example.org/ns/shop",
+                None,
+            ),
+            (
+                vec![uri("https://a")],
+                Some("SPIFFE://b"),
+                "CN=SPIFFE://b",
+                None,
+            ),
         ] {
             let der = made(alternatives, common_name);
             let certificate = ClientCertificate::new(&[der], Forwarding::Nothing).unwrap();

@@ -229,11 +229,15 @@ async fn exchange<S: Service>(
         !persists,
         config.write_idle,
     );
+    let mut cut_off = CutOff(sending.ends_with_connection().then_some(&**stream));
     let end = poll_fn(|context| match sending.poll(stream, context) {
         Poll::Ready(end) => Poll::Ready(end),
         Poll::Pending => record.poll_ended(context).map(|()| End::Ended),
     })
     .await;
+    if end == End::Complete {
+        cut_off.0 = None;
+    }
     let received = stream.borrow().received;
     record.finish(Outcome {
         received,
@@ -254,13 +258,18 @@ async fn exchange<S: Service>(
             linger(stream).await;
             After::Close
         }
-        End::ClientGone => After::Close,
-        End::BodyFailed(_) | End::Ended => {
-            if sending.ends_with_connection() {
-                // A plain close would be the regular end of this body.
-                stream.borrow_mut().io.reset_on_close();
-            }
-            After::Close
+        End::ClientGone | End::BodyFailed(_) | End::Ended => After::Close,
+    }
+}
+
+/// An answer whose body ends with the connection, while it has not left whole: a plain close would be its regular end.
+/// Whatever cuts it off, be it that the program ends, has the connection reset.
+struct CutOff<'a>(Option<&'a RefCell<Stream>>);
+
+impl Drop for CutOff<'_> {
+    fn drop(&mut self) {
+        if let Some(mut stream) = self.0.and_then(|stream| stream.try_borrow_mut().ok()) {
+            stream.io.reset_on_close();
         }
     }
 }
@@ -352,8 +361,11 @@ async fn linger(stream: &RefCell<Stream>) {
     deadline.set(LINGER);
     poll_fn(|context| {
         let stream = &mut *stream.borrow_mut();
-        if ready!(stream.io.poll_shutdown(context)).is_err() {
-            return Poll::Ready(());
+        match stream.io.poll_shutdown(context) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Poll::Ready(()),
+            // The client takes not even the end.
+            Poll::Pending => return deadline.poll_passed(context),
         }
         loop {
             stream.read.bytes().clear();
@@ -488,6 +500,7 @@ mod tests {
 
     use super::*;
     use crate::head::RequestLimits;
+    use crate::tls;
     use crate::tunnel::{Passed, TunnelSide};
 
     const WHILE: std::time::Duration = std::time::Duration::from_secs(10);
@@ -583,5 +596,111 @@ mod tests {
         };
         let both = timeout(WHILE / 2, async { tokio::join!(served, ended) });
         assert_eq!(both.await.unwrap().1, "");
+    }
+
+    /// Reads for a while what a client of HTTP/1.0 gets that leaves off sending, or is left.
+    async fn cut_off(leave: impl AsyncFnOnce(&mut TcpStream)) -> std::io::Result<usize> {
+        let (mut client, io) = connection().await;
+        let drain = Drain::default();
+        let served = async { drop(serve(io, &Endless, &CONFIG, &drain).await) };
+        let asked = async {
+            client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+            let mut head = [0; 4];
+            client.read_exact(&mut head).await.unwrap();
+            leave(&mut client).await;
+        };
+        // The service never ends by itself: what is left of it is dropped here.
+        tokio::select! { () = async { tokio::join!(served, asked); } => {}, () = tokio::time::sleep(WHILE / 100) => {} }
+        client.read_to_end(&mut Vec::new()).await
+    }
+
+    /// Answers without a length, and without an end.
+    struct Endless;
+
+    impl Service for Endless {
+        type Exchange = Record;
+
+        async fn call(&self, _: Request<Body>, _: Client) -> (Response<Body>, Record) {
+            (Response::new(Body::boxed(Never)), Record)
+        }
+
+        fn refuse(&self, _: HeadError) -> (Response<Body>, Record) {
+            (Response::new(Body::empty()), Record)
+        }
+    }
+
+    struct Never;
+
+    impl http_body::Body for Never {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_without_a_length_that_is_cut_off_does_not_look_whole() {
+        let half = cut_off(async |client| client.shutdown().await.unwrap()).await;
+        assert!(half.is_err(), "the client has left off sending");
+        let dropped = cut_off(async |_| {}).await;
+        assert!(dropped.is_err(), "the connection has been dropped");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_not_even_the_end_is_not_waited_for() {
+        let (io, client) = tls::tests::full().await;
+        let stream = RefCell::new(Stream::new(io));
+        timeout(2 * LINGER, linger(&stream)).await.unwrap();
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn a_client_with_tls_that_is_slow_to_take_an_answer_gets_all_of_it() {
+        const LENGTH: usize = 160 * 1024;
+        struct Long;
+        impl Service for Long {
+            type Exchange = Record;
+
+            async fn call(&self, _: Request<Body>, _: Client) -> (Response<Body>, Record) {
+                (Response::new(Body::full(vec![b'x'; LENGTH])), Record)
+            }
+
+            fn refuse(&self, _: HeadError) -> (Response<Body>, Record) {
+                (Response::new(Body::empty()), Record)
+            }
+        }
+        let (stream, peer) = tls::tests::meet(|socket, config| {
+            use std::io::{Read, Write};
+            socket2::SockRef::from(&socket)
+                .set_recv_buffer_size(8 * 1024)
+                .unwrap();
+            let mut client = tls::tests::client(socket, config);
+            let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            client.write_all(request).unwrap();
+            let (mut all, mut part) = (0, [0; 8 * 1024]);
+            // A pause is far shorter than what is allowed, and 64 KiB take far longer.
+            while let Ok(count @ 1..) = client.read(&mut part) {
+                all += count;
+                std::thread::sleep(Duration::from_millis(300));
+            }
+            all
+        })
+        .await;
+        let stream = stream.unwrap();
+        let socket = socket2::SockRef::from(stream.tcp());
+        socket.set_send_buffer_size(8 * 1024).unwrap();
+        let config = ServerConfig {
+            write_idle: Duration::from_secs(2),
+            ..CONFIG
+        };
+        serve(Io::from(stream), &Long, &config, &Drain::default()).await;
+        let all = tokio::task::spawn_blocking(|| peer.join().unwrap());
+        let all = all.await.unwrap();
+        assert!(all > LENGTH, "{all}");
     }
 }

@@ -85,7 +85,7 @@ impl Sending {
                 Poll::Pending => false,
             };
             let stream = &mut *stream.borrow_mut();
-            let before = stream.write.len();
+            let before = stream.unsent();
             match stream.poll_flush(context) {
                 Poll::Ready(Err(_)) => return Poll::Ready(End::ClientGone),
                 Poll::Ready(Ok(())) => {
@@ -98,7 +98,7 @@ impl Sending {
                     }
                 }
                 Poll::Pending => {
-                    if stream.write.len() < before || !stream.write_deadline.is_set() {
+                    if stream.unsent() < before || !stream.write_deadline.is_set() {
                         stream.write_deadline.set(self.write_idle);
                     }
                     return stream

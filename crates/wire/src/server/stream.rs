@@ -87,6 +87,11 @@ impl Stream {
         self.write.poll_flush(&mut self.io, context)
     }
 
+    /// Bytes that the kernel has not taken yet: tells progress from none.
+    pub(super) fn unsent(&self) -> usize {
+        self.write.len() + self.io.unsent()
+    }
+
     /// The next part of the request's body. The client may pause for as long as `idle`.
     pub(super) fn poll_body(
         &mut self,

@@ -13,4 +13,4 @@ pub use handshake::{HandshakeError, accept, connect};
 pub use stream::TlsStream;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

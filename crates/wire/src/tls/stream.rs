@@ -403,6 +403,11 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
+    /// Ciphertext that the kernel has not taken yet.
+    pub(crate) fn unsent(&self) -> usize {
+        self.outgoing.bytes().len()
+    }
+
     /// Says that there is no more (RFC 8446 §6.1), and ends the sending side.
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.queue_close_notify();

@@ -36,8 +36,8 @@ fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     (Arc::new(server), Arc::new(client))
 }
 
-/// Serves one connection with `serve`, and runs `client` in a thread against it.
-async fn meet<T: Send + 'static>(
+/// Does the handshake of one connection, and runs `client` in a thread against it.
+pub(crate) async fn meet<T: Send + 'static>(
     client: impl FnOnce(StdStream, Arc<ClientConfig>) -> T + Send + 'static,
 ) -> (Result<TlsStream, HandshakeError>, thread::JoinHandle<T>) {
     let listener = StdListener::bind("127.0.0.1:0").unwrap();
@@ -50,12 +50,28 @@ async fn meet<T: Send + 'static>(
     (accept(socket, server).await, client)
 }
 
-fn client(
+pub(crate) fn client(
     socket: StdStream,
     config: Arc<ClientConfig>,
 ) -> StreamOwned<ClientConnection, StdStream> {
     let name = ServerName::try_from("localhost").unwrap();
     StreamOwned::new(ClientConnection::new(config, name).unwrap(), socket)
+}
+
+/// A connection whose socket takes nothing, and a client that reads nothing.
+pub(crate) async fn full() -> (Io, StreamOwned<ClientConnection, StdStream>) {
+    let (stream, peer) = meet(|socket, config| {
+        let mut stream = client(socket, config);
+        stream.write_all(b"x").unwrap();
+        stream
+    })
+    .await;
+    let stream = stream.unwrap();
+    let socket = socket2::SockRef::from(stream.tcp());
+    for size in [4096, 1] {
+        while socket.send(&vec![0; size]).is_ok() {}
+    }
+    (Io::from(stream), peer.join().unwrap())
 }
 
 async fn read(io: &mut Io, buffer: &mut BytesMut) -> std::io::Result<usize> {
